@@ -1,0 +1,2 @@
+//! Analysis of a Go binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `gondwana`: inspect Go programs, plan hooks, run hooked.
+fn main() {}

@@ -1,0 +1,27 @@
+//! Gondwana's production half: from the bytes of a Go binary and the names of functions to hooks in a live process.
+//!
+//! Everything up to [`plan::Plan`] is a pure function over bytes; only [`os`], [`inject`] and [`ring`] touch a
+//! process. Data flows downwards in this list; nothing imports from below itself.
+//!
+//! | room | one job |
+//! |---|---|
+//! | [`addr`] | addresses as types, checked arithmetic |
+//! | [`golang`] | what differs between Go versions, as data with sources |
+//! | [`image`] | bytes of an ELF file -> [`image::Image`] |
+//! | [`spec`] | hook patterns, from text |
+//! | [`site`] | function -> [`site::Site`] or [`site::Refusal`] |
+//! | [`relocate`] | displaced instructions -> position-independent form |
+//! | [`emit`] | trampoline bytes |
+//! | [`module`] | the synthetic Go module |
+//! | [`plan`] | everything that will be written, as inert data |
+//! | [`verify`] | `Plan` -> [`verify::VerifiedPlan`], sharing no logic with the generator |
+//! | [`ring`] | the shared-memory rings |
+//! | [`event`] | records -> the monitoring stream |
+//! | [`os`] | typed system calls |
+//! | [`inject`] | stop, check, write, resume, undo |
+
+pub mod addr;
+pub mod golang;
+pub mod image;
+pub mod site;
+pub mod plan;

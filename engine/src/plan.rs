@@ -1,0 +1,134 @@
+//! Sites and a placement -> [`Plan`]: every byte that will be written, as inert data.
+//!
+//! Verifier, emulator, injector, goldens and report all read the same `Plan`; nothing here touches a process.
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::{RunAddr, Slide};
+use crate::golang::Abi;
+use crate::site::{CalleeStack, Refusal};
+
+/// Where things will lie in the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Placement {
+    /// How far the image was moved.
+    pub slide: Slide,
+    /// Start of the mapping for trampolines (read, execute); page-aligned, within 2 GiB of the text.
+    pub code: RunAddr,
+    /// Start of the mapping for the synthetic module (read, write); page-aligned.
+    pub data: RunAddr,
+    /// Start of the shared mapping of the rings; page-aligned, anywhere.
+    pub ring: RunAddr,
+    /// Shape of the rings.
+    pub geometry: RingGeometry,
+}
+
+/// Shape of the shared mapping (re-exported by `ring`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RingGeometry {
+    /// Number of single-writer rings: M ids below this have one.
+    pub rings: u32,
+    /// Records per ring, a power of two.
+    pub slots: u32,
+    /// Number of hooks, each with an `entered` counter per ring.
+    pub hooks: u32,
+}
+
+/// What the user asked of one hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HookOptions {
+    /// Record raw argument and result words.
+    pub raw: bool,
+}
+
+/// One hook of a plan.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlannedHook {
+    /// Number in records: index into [`Plan::hooks`].
+    pub id: u32,
+    /// The hooked function.
+    pub name: String,
+    /// Its entry in the process.
+    pub entry: RunAddr,
+    /// Its size as the line table has it.
+    pub size: u32,
+    /// Bytes displaced from the entry.
+    pub window: Vec<u8>,
+    /// How it takes its arguments.
+    pub abi: Abi,
+    /// Bytes of stack arguments and spill area carried by the frame.
+    pub args: u32,
+    /// What it needs below its entry.
+    pub callee_stack: CalleeStack,
+    /// Options.
+    pub options: HookOptions,
+    /// Where the trampoline lies.
+    pub trampoline: TrampolineSpan,
+    /// Displaced instruction -> its relocated form, in order.
+    pub moved: Vec<(RunAddr, RunAddr)>,
+}
+
+/// The parts of one trampoline, all in the code mapping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrampolineSpan {
+    /// First byte: what the jump at the function's entry goes to.
+    pub start: RunAddr,
+    /// The return address that the hooked function sees.
+    pub thunk: RunAddr,
+    /// The relocated window.
+    pub reloc: RunAddr,
+    /// One past the last byte (padding up to the next trampoline excluded).
+    pub end: RunAddr,
+}
+
+/// The synthetic module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModuleSpan {
+    /// The `runtime.moduledata`.
+    pub moduledata: RunAddr,
+    /// One past the last byte of its tables, which start at [`Placement::data`].
+    pub end: RunAddr,
+}
+
+/// What a write is for; writes are done in this order and undone in the reverse.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum WriteKind {
+    /// Trampolines, into the fresh code mapping.
+    Code,
+    /// The synthetic module, into the fresh data mapping.
+    Module,
+    /// `runtime.lastmoduledatap`, if it named the first module.
+    LastModule,
+    /// `firstmoduledata.next`: this publishes the module.
+    Link,
+    /// The jump at a function's entry.
+    Entry,
+}
+
+/// One write: `old` must be found at `at`, else nothing of the plan is written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// What for.
+    pub kind: WriteKind,
+    /// Where.
+    pub at: RunAddr,
+    /// What stands there before (zeros in fresh mappings).
+    pub old: Vec<u8>,
+    /// What stands there after; as long as `old`.
+    pub new: Vec<u8>,
+}
+
+/// Everything that will be written.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Where things lie.
+    pub placement: Placement,
+    /// Hooks, by id.
+    pub hooks: Vec<PlannedHook>,
+    /// Functions that were asked for and are not hooked.
+    pub refused: Vec<(String, Refusal)>,
+    /// The synthetic module; `None` if nothing is hooked.
+    pub module: Option<ModuleSpan>,
+    /// Writes, in order.
+    pub writes: Vec<Write>,
+}

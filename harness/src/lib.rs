@@ -1,0 +1,1 @@
+//! Gondwana's proving half.

@@ -1,0 +1,2 @@
+//! `gondwana-harness`: qualify hooks, manage Go toolchains.
+fn main() {}

@@ -21,6 +21,8 @@
 //! | [`inject`] | stop, check, write, resume, undo |
 
 pub mod addr;
+pub mod emit;
+pub mod ring;
 pub mod golang;
 pub mod image;
 pub mod site;

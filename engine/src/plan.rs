@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::addr::{RunAddr, Slide};
 use crate::golang::Abi;
+use crate::ring::RingGeometry;
 use crate::site::{CalleeStack, Refusal};
 
 /// Where things will lie in the process.
@@ -21,17 +22,6 @@ pub struct Placement {
     pub ring: RunAddr,
     /// Shape of the rings.
     pub geometry: RingGeometry,
-}
-
-/// Shape of the shared mapping (re-exported by `ring`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RingGeometry {
-    /// Number of single-writer rings: M ids below this have one.
-    pub rings: u32,
-    /// Records per ring, a power of two.
-    pub slots: u32,
-    /// Number of hooks, each with an `entered` counter per ring.
-    pub hooks: u32,
 }
 
 /// What the user asked of one hook.

@@ -135,7 +135,10 @@ mod tests {
         assert_eq!(LinkAddr::new(u64::MAX).checked_add(1), None);
         assert_eq!(LinkAddr::new(0).checked_sub(1), None);
         assert_eq!(RunAddr::new(5).offset_from(RunAddr::new(6)), None);
-        assert_eq!(RunAddr::new(0x1001).align_up(0x1000), Some(RunAddr::new(0x2000)));
+        assert_eq!(
+            RunAddr::new(0x1001).align_up(0x1000),
+            Some(RunAddr::new(0x2000))
+        );
         assert_eq!(RunAddr::new(u64::MAX).align_up(0x1000), None);
     }
 

@@ -22,8 +22,8 @@
 
 pub mod addr;
 pub mod emit;
-pub mod ring;
 pub mod golang;
 pub mod image;
-pub mod site;
 pub mod plan;
+pub mod ring;
+pub mod site;

@@ -78,5 +78,9 @@ impl std::fmt::Display for RefusalCode {
 /// Decides about one function.
 pub fn find<'d>(image: &Image<'d>, function: &Function<'d>) -> Result<Site<'d>, Refusal> {
     let _ = image;
-    Err(Refusal { code: RefusalCode::TooShort, at: function.entry, detail: String::new() })
+    Err(Refusal {
+        code: RefusalCode::TooShort,
+        at: function.entry,
+        detail: String::new(),
+    })
 }

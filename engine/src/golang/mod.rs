@@ -9,7 +9,9 @@ mod version;
 pub use version::{GoVersion, PreRelease};
 
 /// The four generations of the line table (`runtime.pcln`), by magic number (`debug/gosym/pclntab.go`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
+)]
 pub enum PclntabGeneration {
     /// `0xfffffffb`, Go 1.2 to 1.15.
     Go1_2,

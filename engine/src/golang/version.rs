@@ -31,7 +31,11 @@ impl GoVersion {
     /// The release `go1.MINOR.PATCH`.
     #[must_use]
     pub const fn new(minor: u16, patch: u16) -> Self {
-        Self { minor, patch, pre: PreRelease::Released }
+        Self {
+            minor,
+            patch,
+            pre: PreRelease::Released,
+        }
     }
 }
 
@@ -83,7 +87,15 @@ mod tests {
 
     #[test]
     fn versions_are_read_and_ordered() {
-        let order = ["go1.5", "1.9.2", "go1.10.1", "go1.21beta1", "go1.21rc2", "go1.21.0", "go1.27.4 X:nodwarf5"];
+        let order = [
+            "go1.5",
+            "1.9.2",
+            "go1.10.1",
+            "go1.21beta1",
+            "go1.21rc2",
+            "go1.21.0",
+            "go1.27.4 X:nodwarf5",
+        ];
         let read: Vec<GoVersion> = order.iter().map(|text| text.parse().unwrap()).collect();
         assert!(read.is_sorted_by(|a, b| a < b), "{read:?}");
         assert_eq!(read[2].to_string(), "go1.10.1");
@@ -92,7 +104,17 @@ mod tests {
 
     #[test]
     fn other_text_is_refused() {
-        for text in ["", "go", "go2.1", "devel +abc", "go1.", "go1.x", "go1.5.", "go1.5.99999999", "go1.21.1.1"] {
+        for text in [
+            "",
+            "go",
+            "go2.1",
+            "devel +abc",
+            "go1.",
+            "go1.x",
+            "go1.5.",
+            "go1.5.99999999",
+            "go1.21.1.1",
+        ] {
             assert!(text.parse::<GoVersion>().is_err(), "{text}");
         }
     }

@@ -132,7 +132,10 @@ impl<'d> Image<'d> {
     }
 
     /// The pc-to-SP-delta table of `function` as `(end, value)` steps: `value` holds below `end`.
-    pub fn pcsp(&self, function: &Function<'d>) -> impl Iterator<Item = (LinkAddr, i32)> + use<'_, 'd> {
+    pub fn pcsp(
+        &self,
+        function: &Function<'d>,
+    ) -> impl Iterator<Item = (LinkAddr, i32)> + use<'_, 'd> {
         let _ = function;
         std::iter::empty()
     }

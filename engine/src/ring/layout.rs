@@ -1,0 +1,167 @@
+//! Shape of the shared mapping: offsets and sizes in bytes, little-endian, every counter 64 bits.
+//!
+//! ```text
+//! mapping:  header (4096) | ring 0 | ring 1 | … | ring N-1 | shared ring
+//! header:   0 magic "GONDRING" | 8 version u32 | 12 rings u32 | 16 slots u32 | 20 hooks u32
+//!           64 skipped: no room | 72 skipped: no g | 80 skipped: on gsignal
+//! ring:     0 head | 8 lost | 64 tail | 128 entered[hooks] | … pad to 64 … | records (slots × 64)
+//! record:   0 sequence u32 | 4 hook (24 bits) + kind << 24
+//! span:     8 entry tsc | 16 exit tsc | 24 goid | 32 thread id | 40 stack depth | 48 m.id | 56 zero
+//! raw:      8 … 63: seven raw words
+//! ```
+//!
+//! Ring `i` is written only by the M whose `m.id` is `i`, so it has one writer: plain stores, no `lock` prefix (x86-TSO
+//! keeps the record before the `head` that publishes it). Hooks step aside on the signal stack, and trampolines are
+//! unsafe points for asynchronous preemption, so nothing interleaves a half-written record. M ids are never reused.
+//! The mapping is sparse: a ring costs memory only as far as it was ever written. (DESIGN.md lets the reader give rings
+//! to Ms on demand; numbering them by `m.id` needs neither table nor hand-over.) Ms with `m.id >= rings` use the shared
+//! ring: `lock cmpxchg` on `head` reserves, the record's sequence word, written last, publishes.
+//!
+//! * `head`: records ever published (single-writer) or reserved (shared); slot of record `n` is `n % slots`.
+//! * `tail`: records consumed, written only by the reader. Full when `head - tail + k > slots`: then `lost` grows by one
+//!   per span and nothing is written; the program never waits.
+//! * `sequence` of record `n` is the low 32 bits of `n + 1`.
+//! * `entered[h]`: calls of hook `h` that got a frame, counted at entry; `lock inc` in the shared ring.
+//!
+//! A span with raw words is three records in a row: span ([`Kind::SpanRaw`]), [`Kind::Args`], [`Kind::Results`].
+
+use serde::{Deserialize, Serialize};
+
+/// `"GONDRING"`, little-endian.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"GONDRING");
+/// Version of this layout; raised with every change of it.
+pub const VERSION: u32 = 1;
+/// Size of the mapping's header.
+pub const HEADER_SIZE: u64 = 4096;
+/// Offset of the count of calls that ran unhooked because the stack had no room.
+pub const SKIPPED_NO_ROOM: u64 = 64;
+/// Offset of the count of calls that ran unhooked because there was no g or m.
+pub const SKIPPED_NO_G: u64 = 72;
+/// Offset of the count of calls that ran unhooked because they were on the signal stack.
+pub const SKIPPED_GSIGNAL: u64 = 80;
+/// Offset of a ring's head.
+pub const RING_HEAD: u64 = 0;
+/// Offset of a ring's count of lost spans.
+pub const RING_LOST: u64 = 8;
+/// Offset of a ring's tail; its own cache line, since the reader writes it.
+pub const RING_TAIL: u64 = 64;
+/// Offset of a ring's counters of entered calls.
+pub const RING_ENTERED: u64 = 128;
+/// Size of a record.
+pub const RECORD_SIZE: u64 = 64;
+/// Words that one raw record holds.
+pub const RAW_WORDS: usize = 7;
+
+/// The kind of a record, the top 8 bits of its second 32-bit word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// A finished call.
+    Span = 1,
+    /// A finished call; an `Args` and a `Results` record follow.
+    SpanRaw = 2,
+    /// Raw words at entry.
+    Args = 3,
+    /// Raw words at exit.
+    Results = 4,
+}
+
+/// Shape of one mapping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RingGeometry {
+    /// Number of single-writer rings: Ms with an id below this have their own.
+    pub rings: u32,
+    /// Records per ring, a power of two, at least 4.
+    pub slots: u32,
+    /// Number of hooks, each with an `entered` counter in every ring; below 2²⁴.
+    pub hooks: u32,
+}
+
+impl RingGeometry {
+    /// Rings and slots that serve most programs: 256 Ms, 16,384 records (1 MiB) each.
+    #[must_use]
+    pub const fn for_hooks(hooks: u32) -> Self {
+        Self {
+            rings: 256,
+            slots: 1 << 14,
+            hooks,
+        }
+    }
+
+    /// Offset of the records in a ring.
+    #[must_use]
+    pub const fn records(&self) -> u64 {
+        (RING_ENTERED + 8 * self.hooks as u64).next_multiple_of(RECORD_SIZE)
+    }
+
+    /// Size of one ring: a whole number of pages.
+    #[must_use]
+    pub const fn stride(&self) -> u64 {
+        (self.records() + RECORD_SIZE * self.slots as u64).next_multiple_of(4096)
+    }
+
+    /// Offset of ring `index` in the mapping; `index == rings` is the shared ring.
+    #[must_use]
+    pub const fn ring(&self, index: u32) -> u64 {
+        HEADER_SIZE + self.stride() * index as u64
+    }
+
+    /// Size of the whole mapping.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.ring(self.rings) + self.stride()
+    }
+
+    /// Whether trampolines can be made for this shape: `slots` a power of two of at least 4, `hooks` below 2²⁴, a
+    /// stride that fits a signed 32-bit immediate.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.slots.is_power_of_two()
+            && self.slots >= 4
+            && self.slots <= 1 << 20
+            && self.hooks < 1 << 24
+            && self.stride() <= i32::MAX as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_follow_the_header_without_gaps() {
+        let shape = RingGeometry {
+            rings: 3,
+            slots: 8,
+            hooks: 9,
+        };
+        assert!(shape.is_valid());
+        assert_eq!(shape.records(), 256);
+        assert_eq!(shape.stride(), 4096);
+        assert_eq!(shape.ring(3), 4096 * 4);
+        assert_eq!(shape.size(), 4096 * 5);
+    }
+
+    #[test]
+    fn impossible_shapes_are_told_apart() {
+        for shape in [
+            RingGeometry {
+                rings: 1,
+                slots: 3,
+                hooks: 1,
+            },
+            RingGeometry {
+                rings: 1,
+                slots: 2,
+                hooks: 1,
+            },
+            RingGeometry {
+                rings: 1,
+                slots: 8,
+                hooks: 1 << 24,
+            },
+        ] {
+            assert!(!shape.is_valid(), "{shape:?}");
+        }
+    }
+}

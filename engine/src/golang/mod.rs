@@ -4,9 +4,13 @@
 //! Byte offsets are from the start of the structure. Source of each table: the Go file named at it, at the tags
 //! `go1.5` to `go1.27`.
 
+mod facts;
+mod layouts;
 mod version;
 
-pub use version::{GoVersion, PreRelease};
+pub use facts::{NEWEST, OLDEST, Unsupported};
+pub use layouts::{FuncLayout, InlineLayout};
+pub use version::{GoVersion, NotAVersion, PreRelease};
 
 /// The four generations of the line table (`runtime.pcln`), by magic number (`debug/gosym/pclntab.go`).
 #[derive(
@@ -100,6 +104,10 @@ pub struct Facts {
     pub pclntab: PclntabGeneration,
     /// Layout of `runtime.moduledata`.
     pub module: &'static ModuleLayout,
+    /// Layout of `runtime._func`.
+    pub func: &'static FuncLayout,
+    /// Inline trees (1.9 and later).
+    pub inline: Option<&'static InlineLayout>,
     /// Offsets in `g`, `m`.
     pub runtime: RuntimeOffsets,
     /// ABI of compiled functions: [`Abi::AbiInternal`] from 1.17.

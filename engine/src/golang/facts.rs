@@ -32,7 +32,11 @@ impl Facts {
             func: layouts::func(minor, patch),
             inline: layouts::inline(minor),
             runtime: runtime_offsets(minor, patch),
-            compiled_abi: if minor >= 17 { Abi::AbiInternal } else { Abi::Abi0 },
+            compiled_abi: if minor >= 17 {
+                Abi::AbiInternal
+            } else {
+                Abi::Abi0
+            },
             panic_argp: (minor <= 25).then_some(0),
             func_id_wrapper: func_id_wrapper(minor),
             func_flag_asm: (minor >= 18).then_some(4),
@@ -125,11 +129,25 @@ mod tests {
             let facts = facts(minor, 0);
             // The last field of moduledata is `next`, a pointer.
             assert_eq!(facts.module.next + 8, facts.module.size, "go1.{minor}");
-            assert_eq!(facts.func.funcdata_is_offset, facts.module.gofunc.is_some(), "go1.{minor}");
+            assert_eq!(
+                facts.func.funcdata_is_offset,
+                facts.module.gofunc.is_some(),
+                "go1.{minor}"
+            );
         }
-        let newer = Facts::for_version(GoVersion::new(28, 0)).unwrap_err().to_string();
-        assert_eq!(newer, "go1.28.0 is newer than this engine; known are go1.5 to go1.27");
-        assert!(Facts::for_version(GoVersion::new(4, 3)).unwrap_err().to_string().contains("too old"));
+        let newer = Facts::for_version(GoVersion::new(28, 0))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            newer,
+            "go1.28.0 is newer than this engine; known are go1.5 to go1.27"
+        );
+        assert!(
+            Facts::for_version(GoVersion::new(4, 3))
+                .unwrap_err()
+                .to_string()
+                .contains("too old")
+        );
     }
 
     #[test]

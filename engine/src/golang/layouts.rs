@@ -65,7 +65,11 @@ const FUNC_1_5: FuncLayout = FuncLayout {
     funcdata_is_offset: false,
 };
 /// 1.10.1 to 1.11: that word became `funcID`.
-const FUNC_1_10_1: FuncLayout = FuncLayout { func_id: Some(16), func_id_is_32_bits: true, ..FUNC_1_5 };
+const FUNC_1_10_1: FuncLayout = FuncLayout {
+    func_id: Some(16),
+    func_id_is_32_bits: true,
+    ..FUNC_1_5
+};
 /// 1.12 to 1.15.
 const FUNC_1_12: FuncLayout = FuncLayout {
     deferreturn: Some(16),
@@ -76,10 +80,18 @@ const FUNC_1_12: FuncLayout = FuncLayout {
     ..FUNC_1_10_1
 };
 /// 1.16: `cuOffset` came in front of `funcID`.
-const FUNC_1_16: FuncLayout =
-    FuncLayout { size: 44, cu_offset: Some(36), func_id: Some(40), nfuncdata: 43, ..FUNC_1_12 };
+const FUNC_1_16: FuncLayout = FuncLayout {
+    size: 44,
+    cu_offset: Some(36),
+    func_id: Some(40),
+    nfuncdata: 43,
+    ..FUNC_1_12
+};
 /// 1.17: `flag` took a byte of padding.
-const FUNC_1_17: FuncLayout = FuncLayout { flag: Some(41), ..FUNC_1_16 };
+const FUNC_1_17: FuncLayout = FuncLayout {
+    flag: Some(41),
+    ..FUNC_1_16
+};
 /// 1.18 and 1.19: `entry` became an offset, funcdata became offsets.
 const FUNC_1_18: FuncLayout = FuncLayout {
     size: 40,
@@ -97,8 +109,14 @@ const FUNC_1_18: FuncLayout = FuncLayout {
     ..FUNC_1_17
 };
 /// 1.20 and later: `startLine` came in front of `funcID`.
-const FUNC_1_20: FuncLayout =
-    FuncLayout { size: 44, start_line: Some(36), func_id: Some(40), flag: Some(41), nfuncdata: 43, ..FUNC_1_18 };
+const FUNC_1_20: FuncLayout = FuncLayout {
+    size: 44,
+    start_line: Some(36),
+    func_id: Some(40),
+    flag: Some(41),
+    nfuncdata: 43,
+    ..FUNC_1_18
+};
 
 /// The layout of `_func` in `go1.MINOR.PATCH`.
 pub(super) const fn func(minor: u16, patch: u16) -> &'static FuncLayout {
@@ -127,15 +145,34 @@ pub struct InlineLayout {
 }
 
 /// 1.9 to 1.11: parent, file, line, func.
-const INLINE_1_9: InlineLayout = InlineLayout { pcdata: 1, funcdata: 2, size: 16, name: 12 };
+const INLINE_1_9: InlineLayout = InlineLayout {
+    pcdata: 1,
+    funcdata: 2,
+    size: 16,
+    name: 12,
+};
 /// 1.12: parent (16 bits), funcID, padding, file, line, func, parentPc.
-const INLINE_1_12: InlineLayout = InlineLayout { size: 20, ..INLINE_1_9 };
+const INLINE_1_12: InlineLayout = InlineLayout {
+    size: 20,
+    ..INLINE_1_9
+};
 /// 1.13 to 1.15: the register maps came in front.
-const INLINE_1_13: InlineLayout = InlineLayout { pcdata: 2, funcdata: 4, ..INLINE_1_12 };
+const INLINE_1_13: InlineLayout = InlineLayout {
+    pcdata: 2,
+    funcdata: 4,
+    ..INLINE_1_12
+};
 /// 1.16 to 1.19: the register maps' funcdata went.
-const INLINE_1_16: InlineLayout = InlineLayout { funcdata: 3, ..INLINE_1_13 };
+const INLINE_1_16: InlineLayout = InlineLayout {
+    funcdata: 3,
+    ..INLINE_1_13
+};
 /// 1.20 and later: funcID, padding, nameOff, parentPc, startLine.
-const INLINE_1_20: InlineLayout = InlineLayout { size: 16, name: 4, ..INLINE_1_16 };
+const INLINE_1_20: InlineLayout = InlineLayout {
+    size: 16,
+    name: 4,
+    ..INLINE_1_16
+};
 
 /// The inline trees of `go1.MINOR`.
 pub(super) const fn inline(minor: u16) -> Option<&'static InlineLayout> {
@@ -281,7 +318,12 @@ const MODULE_1_21: ModuleLayout = ModuleLayout {
     ..MODULE_1_20
 };
 /// 1.23 to 1.25: bad moved behind hasmain.
-const MODULE_1_23: ModuleLayout = ModuleLayout { size: 0x248, bad: Some(0x211), next: 0x240, ..MODULE_1_21 };
+const MODULE_1_23: ModuleLayout = ModuleLayout {
+    size: 0x248,
+    bad: Some(0x211),
+    next: 0x240,
+    ..MODULE_1_21
+};
 /// 1.26: epclntab.
 const MODULE_1_26: ModuleLayout = ModuleLayout {
     size: 0x250,

@@ -1,2 +1,39 @@
-//! `gondwana-harness`: qualify hooks, manage Go toolchains.
-fn main() {}
+//! `gondwana-harness`: qualify hooks, replay failing cases, manage Go toolchains.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gondwana_harness::cmd::{qualify, replay, toolchain};
+
+/// Proves that Gondwana's hooks on a Go program are harmless
+#[derive(Parser, Debug)]
+#[command(name = "gondwana-harness", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Qualify the hooks of a Go program and write the report
+    Qualify(qualify::Args),
+    /// Run one failing case of a report again
+    Replay(replay::Args),
+    /// List, install, find and remove Go toolchains
+    Toolchain(toolchain::Args),
+}
+
+/// The exit status of a tool that failed or got bad input, the same that clap uses.
+const TOOL_FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Qualify(args) => qualify::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Toolchain(args) => toolchain::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("gondwana-harness: {error:#}");
+        ExitCode::from(TOOL_FAILED)
+    })
+}

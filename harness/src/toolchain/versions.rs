@@ -1,0 +1,100 @@
+//! Version text -> [`GoVersion`]; which versions there are.
+
+use anyhow::{Result, bail};
+use gondwana_engine::golang::{GoVersion, PreRelease};
+
+/// The last patch release of every supported minor version, oldest first, as `(minor, patch)`.
+///
+/// Source: `go list -m -versions golang.org/toolchain`. The newest minors still receive patches; a newer patch can be
+/// asked for by its full name.
+pub const LAST_PATCHES: [GoVersion; 23] = [
+    GoVersion::new(5, 4),
+    GoVersion::new(6, 4),
+    GoVersion::new(7, 6),
+    GoVersion::new(8, 7),
+    GoVersion::new(9, 7),
+    GoVersion::new(10, 8),
+    GoVersion::new(11, 13),
+    GoVersion::new(12, 17),
+    GoVersion::new(13, 15),
+    GoVersion::new(14, 15),
+    GoVersion::new(15, 15),
+    GoVersion::new(16, 15),
+    GoVersion::new(17, 13),
+    GoVersion::new(18, 10),
+    GoVersion::new(19, 13),
+    GoVersion::new(20, 14),
+    GoVersion::new(21, 13),
+    GoVersion::new(22, 12),
+    GoVersion::new(23, 12),
+    GoVersion::new(24, 13),
+    GoVersion::new(25, 14),
+    GoVersion::new(26, 11),
+    GoVersion::new(27, 4),
+];
+
+/// The oldest supported minor version.
+pub const OLDEST_MINOR: u16 = LAST_PATCHES[0].minor;
+/// The newest supported minor version.
+pub const NEWEST_MINOR: u16 = LAST_PATCHES[LAST_PATCHES.len() - 1].minor;
+
+/// The last patch release of Go 1.`minor`.
+#[must_use]
+pub fn last_patch(minor: u16) -> Option<GoVersion> {
+    LAST_PATCHES
+        .into_iter()
+        .find(|version| version.minor == minor)
+}
+
+/// Reads `1.21.13`, `go1.21.13`, `1.21rc2`, `1.20.0`, or `1.21`, which means the last patch.
+///
+/// # Errors
+/// When the text is no version, or one with anything behind it.
+pub fn resolve(text: &str) -> Result<GoVersion> {
+    let bare = text.strip_prefix("go").unwrap_or(text);
+    let version: GoVersion = text.parse()?;
+    // The engine's parser leaves vendor suffixes to its caller; no such toolchain can be downloaded.
+    if !bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') {
+        bail!("`{text}` is not the version of a Go release; expected something like `1.21.13`");
+    }
+    let names_a_minor = version.pre == PreRelease::Released && bare.matches('.').count() == 1;
+    Ok(if names_a_minor {
+        last_patch(version.minor).unwrap_or(version)
+    } else {
+        version
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_resolve() {
+        let name = |text| resolve(text).map(|v| v.to_string()).ok();
+        assert_eq!(name("1.21.13").as_deref(), Some("go1.21.13"));
+        assert_eq!(name("go1.9.7").as_deref(), Some("go1.9.7"));
+        assert_eq!(name("1.21").as_deref(), Some("go1.21.13"));
+        assert_eq!(name("1.20.0").as_deref(), Some("go1.20"));
+        assert_eq!(name("1.21.0").as_deref(), Some("go1.21.0"));
+        assert_eq!(name("1.21rc2").as_deref(), Some("go1.21rc2"));
+        for bad in [
+            "",
+            "1",
+            "go",
+            "../1.21",
+            "1.21.1 X:foo",
+            "1.21-",
+            "1.21.13/..",
+            "2.0",
+        ] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_minor_has_its_last_patch_in_order() {
+        let minors: Vec<u16> = LAST_PATCHES.iter().map(|v| v.minor).collect();
+        assert_eq!(minors, (OLDEST_MINOR..=NEWEST_MINOR).collect::<Vec<_>>());
+    }
+}

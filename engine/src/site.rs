@@ -67,6 +67,10 @@ pub struct Refusal {
 pub enum RefusalCode {
     /// More codes are added by this room.
     TooShort,
+    /// s
+    TlsUnknown,
+    /// s
+    StackSwitch,
 }
 
 impl std::fmt::Display for RefusalCode {

@@ -29,6 +29,7 @@ impl Facts {
         Ok(Self {
             pclntab: generation(minor),
             module: layouts::module(minor),
+            pc_header_has_text_start: (18..=25).contains(&minor),
             func: layouts::func(minor, patch),
             inline: layouts::inline(minor),
             runtime: runtime_offsets(minor, patch),

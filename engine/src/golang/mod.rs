@@ -104,6 +104,8 @@ pub struct Facts {
     pub pclntab: PclntabGeneration,
     /// Layout of `runtime.moduledata`.
     pub module: &'static ModuleLayout,
+    /// Whether `pcHeader.textStart` is filled (1.18 to 1.25; before there is none, later it is 0).
+    pub pc_header_has_text_start: bool,
     /// Layout of `runtime._func`.
     pub func: &'static FuncLayout,
     /// Inline trees (1.9 and later).

@@ -2,6 +2,15 @@
 //!
 //! Verifier, emulator, injector, goldens and report all read the same `Plan`; nothing here touches a process.
 
+mod build;
+mod render;
+
+#[cfg(feature = "sabotage")]
+pub use build::build_broken;
+pub use build::{HookRequest, PlanError, Sizes, build, measure};
+
+pub use render::render;
+
 use serde::{Deserialize, Serialize};
 
 use crate::addr::{RunAddr, Slide};
@@ -22,6 +31,22 @@ pub struct Placement {
     pub ring: RunAddr,
     /// Shape of the rings.
     pub geometry: RingGeometry,
+}
+
+impl Placement {
+    /// A placement as an unslid process could have it: for showing plans and for measuring them.
+    #[must_use]
+    pub fn nominal(image: &crate::image::Image, geometry: RingGeometry) -> Self {
+        let (_, end) = image.extent();
+        let after = |bytes: u64| RunAddr::new((end.get() & !0xfff).wrapping_add(bytes));
+        Self {
+            slide: Slide::ZERO,
+            code: after(16 << 20),
+            data: after(512 << 20),
+            ring: after(1 << 30),
+            geometry,
+        }
+    }
 }
 
 /// What the user asked of one hook.
@@ -121,4 +146,23 @@ pub struct Plan {
     pub module: Option<ModuleSpan>,
     /// Writes, in order.
     pub writes: Vec<Write>,
+}
+
+/// Ways to break a plan on purpose: each lacks what one rule of GO-COMPAT §6.5 demands, and tests expect it to fail.
+#[cfg(feature = "sabotage")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sabotage {
+    /// The synthetic module is written but not linked.
+    NoModule,
+    /// The `pcsp` tables end before the relocated window.
+    PcspHole,
+    /// The trampoline does not look whether the stack has room.
+    NoRoomCheck,
+    /// The trampoline does not step aside on the signal stack.
+    NoGsignalCheck,
+    /// The trampoline does not recognise a restart after morestack.
+    NoReentryCheck,
+    /// One word more than `f.args` is copied, both ways.
+    OneWordTooMany,
 }

@@ -1,0 +1,15 @@
+//! `gondwana funcs`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Every function: strategy or refusal with its reason.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The program.
+    bin: PathBuf,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not yet: {}", args.bin.display())
+}

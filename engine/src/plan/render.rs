@@ -1,0 +1,92 @@
+//! [`Plan`] -> text for people: what stands at each entry before and after, the trampoline, the module, sizes.
+//!
+//! `gondwana plan` prints it and goldens keep it, so that tests see what users see.
+
+use std::fmt::Write as _;
+
+use super::{Plan, PlannedHook, WriteKind};
+use crate::addr::RunAddr;
+use crate::listing::listing;
+
+/// The whole plan.
+#[must_use]
+pub fn render(plan: &Plan) -> String {
+    let mut out = String::new();
+    for hook in &plan.hooks {
+        render_hook(&mut out, plan, hook);
+    }
+    for (name, refusal) in &plan.refused {
+        let _ = writeln!(out, "refused {name}: {refusal}");
+    }
+    let size_of = |kind| {
+        plan.writes
+            .iter()
+            .filter(|w| w.kind == kind)
+            .map(|w| w.new.len())
+            .sum::<usize>()
+    };
+    if let Some(module) = plan.module {
+        let _ = writeln!(
+            out,
+            "module: moduledata {}, tables {}..{}",
+            module.moduledata, plan.placement.data, module.end
+        );
+    }
+    let _ = writeln!(
+        out,
+        "sizes: {} hooks, {} bytes of code at {}, {} bytes of module, {} bytes of rings (sparse)",
+        plan.hooks.len(),
+        size_of(WriteKind::Code),
+        plan.placement.code,
+        size_of(WriteKind::Module),
+        plan.placement.geometry.size(),
+    );
+    out
+}
+
+fn render_hook(out: &mut String, plan: &Plan, hook: &PlannedHook) {
+    let _ = writeln!(
+        out,
+        "hook {}: {} (frame, {:?}, {} bytes of stack arguments, {} bytes displaced, return to entry+{})",
+        hook.id,
+        hook.name,
+        hook.abi,
+        hook.args,
+        hook.window.len(),
+        hook.window.len(),
+    );
+    let _ = writeln!(out, "before:");
+    out.push_str(&listing(&hook.window, hook.entry, |_| None));
+    let _ = writeln!(out, "after:");
+    let entry = plan
+        .writes
+        .iter()
+        .find(|w| w.kind == WriteKind::Entry && w.at == hook.entry);
+    if let Some(write) = entry {
+        out.push_str(&listing(&write.new, hook.entry, |_| None));
+        let kept = hook.window.len().saturating_sub(write.new.len());
+        if kept > 0 {
+            let _ = writeln!(out, "  {kept} bytes left as they were, never executed");
+        }
+    }
+    let _ = writeln!(out, "trampoline:");
+    let span = hook.trampoline;
+    let code = plan
+        .writes
+        .iter()
+        .find(|w| w.kind == WriteKind::Code)
+        .and_then(|w| {
+            let from = span.start.offset_from(w.at)?;
+            let to = span.end.offset_from(w.at)?;
+            w.new
+                .get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
+        });
+    let label = |at: RunAddr| match at {
+        _ if at == span.start => Some("start".to_owned()),
+        _ if at == span.thunk => Some("thunk".to_owned()),
+        _ if at == span.reloc => Some("reloc".to_owned()),
+        _ => None,
+    };
+    out.push_str(&listing(code.unwrap_or_default(), span.start, label));
+    let _ = writeln!(out);
+}

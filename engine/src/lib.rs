@@ -30,3 +30,4 @@ pub mod plan;
 pub mod relocate;
 pub mod ring;
 pub mod site;
+pub mod spec;

@@ -6,6 +6,7 @@
 
 mod facts;
 mod layouts;
+pub mod policy;
 mod version;
 
 pub use facts::{NEWEST, OLDEST, Unsupported};

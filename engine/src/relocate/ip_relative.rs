@@ -1,0 +1,26 @@
+//! RIP-relative operands: the 32-bit displacement is computed anew, all other bytes stay, immediates included.
+
+use super::{Source, advance, displacement, out_of_reach};
+use crate::addr::{LinkAddr, RunAddr, Slide};
+use crate::site::Refusal;
+
+pub(super) fn emit(
+    source: &Source<'_>,
+    at: RunAddr,
+    slide: Slide,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let unreachable = || out_of_reach(source.instruction);
+    let target = slide.run(LinkAddr::new(source.instruction.ip_rel_memory_address()));
+    let next = advance(at, source.bytes.len()).ok_or_else(unreachable)?;
+    let new = displacement(next, target).ok_or_else(unreachable)?;
+    let (before, rest) = source
+        .bytes
+        .split_at_checked(source.displacement_at)
+        .ok_or_else(unreachable)?;
+    let after = rest.get(new.len()..).ok_or_else(unreachable)?;
+    out.extend_from_slice(before);
+    out.extend(new);
+    out.extend_from_slice(after);
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Function -> [`Site`], the place where a hook can be put, or [`Refusal`], why not.
+//!
+//! Decides; never writes, and never looks at anything but the program's own tables and bytes. A refusal is an ordinary
+//! value with a stable code.
+//!
+//! | part | one job |
+//! |---|---|
+//! | `window` | which instructions make room for the jump, and whether they may run elsewhere |
+//! | `prologue` | the stack check at the entry |
+//! | `abi` | how a function takes its arguments |
+//! | `flow` | one walk over the whole function: branches back into the window, calls, ways out |
+//! | `refusal` | the codes |
+
+mod abi;
+mod flow;
+pub mod limits;
+mod prologue;
+mod refusal;
+mod window;
+
+use iced_x86::Instruction;
+use serde::{Deserialize, Serialize};
+
+use crate::addr::LinkAddr;
+use crate::golang::{Abi, Facts, GoVersion, policy};
+use crate::image::{Function, Image};
+
+pub use refusal::{Refusal, RefusalCode};
+
+/// Where and how one function can be hooked.
+#[derive(Clone, Debug)]
+pub struct Site<'d> {
+    /// The function.
+    pub function: Function<'d>,
+    /// How it takes its arguments.
+    pub abi: Abi,
+    /// Bytes of stack arguments and spill area that the frame must carry: exactly `f.args`.
+    pub args: u32,
+    /// The first [`Site::window_len`] bytes of the function, as the file has them.
+    pub window: &'d [u8],
+    /// The instructions that stand in the first [`Site::window_len`] bytes, decoded at their link-time addresses. The
+    /// last one may be a `ret` or `jmp` that ends the function before the fifth byte; padding after it is not listed.
+    pub displaced: Vec<Instruction>,
+    /// Bytes taken from the entry: at least 5, at most 5 + 14; a sum of whole instructions (and padding).
+    pub window_len: u8,
+    /// The stack check at the entry, if there is one.
+    pub stack_check: Option<StackCheck>,
+    /// How much stack the function may need below its entry before it asks for more.
+    pub callee_stack: CalleeStack,
+}
+
+impl Site<'_> {
+    /// What a frame hook on this function changes for the program, if anything.
+    #[must_use]
+    pub fn deviation(&self, facts: &Facts) -> Option<Deviation> {
+        (!facts.elides_wrappers).then_some(Deviation::CallersPlusOne)
+    }
+}
+
+/// A visible difference that a hook makes and that cannot be avoided on a Go version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Deviation {
+    /// `runtime.Callers` and tracebacks show one frame more (up to Go 1.11).
+    #[serde(rename = "callers+1")]
+    CallersPlusOne,
+}
+
+impl std::fmt::Display for Deviation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CallersPlusOne => f.pad("callers+1"),
+        }
+    }
+}
+
+/// The comparison with `g.stackguard0` at a function's entry (`cmd/internal/obj/x86/obj6.go`, `stacksplit`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StackCheck {
+    /// One past the last byte of the check (its conditional branch).
+    pub end: LinkAddr,
+    /// Where the branch goes: the code that calls `runtime.morestack*`.
+    pub morestack: LinkAddr,
+}
+
+/// What a function needs below its entry without asking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum CalleeStack {
+    /// It checks, and grows the stack itself.
+    Checked,
+    /// No check, no calls: exactly this many bytes (its largest frame).
+    Leaf(u32),
+    /// No check, but calls: anything up to the nosplit limit. Also functions of the system stack, whose check
+    /// (`morestackc`) ends the program instead of growing the stack.
+    Nosplit,
+}
+
+/// What the decision about one function is made from; a program's tables behind two questions, so that a handful of
+/// bytes is enough to ask.
+pub struct Body<'d, 'q> {
+    /// The function, as the line table has it.
+    pub function: Function<'d>,
+    /// Its bytes: [`Function::size`] of them.
+    pub code: &'d [u8],
+    /// The program's Go version.
+    pub version: GoVersion,
+    /// The convention of compiled functions in this program.
+    pub compiled_abi: Abi,
+    /// Name and entry of the function that holds an address.
+    pub function_at: &'q dyn Fn(LinkAddr) -> Option<(&'d str, LinkAddr)>,
+    /// The function's `pcsp` table, as [`Image::pcsp`] gives it.
+    pub pcsp: &'q dyn Fn() -> Vec<(LinkAddr, i32)>,
+}
+
+/// Decides about functions of one program; keeps what holds for all of them.
+pub struct Finder<'i, 'd> {
+    image: &'i Image<'d>,
+    compiled_abi: Abi,
+}
+
+impl<'i, 'd> Finder<'i, 'd> {
+    /// Looks once at what holds for the whole program.
+    #[must_use]
+    pub fn new(image: &'i Image<'d>) -> Self {
+        // 1.17 could be built without the register ABI (GOEXPERIMENT=noregabi): then compiled functions with a stack
+        // check load g from TLS, in RCX. `runtime.main` has one in every version.
+        let sample = image.functions_named("runtime.main").next();
+        let code = sample.and_then(|f| {
+            image
+                .bytes(f.entry, limits::MAX_WINDOW.min(f.size as usize))
+                .map(|code| (f, code))
+        });
+        let compiled_abi = match code {
+            Some((f, code)) if prologue::loads_rcx_from_tls(code, f.entry) => Abi::Abi0,
+            _ => image.facts().compiled_abi,
+        };
+        Self {
+            image,
+            compiled_abi,
+        }
+    }
+
+    /// Decides about one function of the program.
+    pub fn find(&self, function: &Function<'d>) -> Result<Site<'d>, Refusal> {
+        let code = self
+            .image
+            .bytes(function.entry, function.size as usize)
+            .ok_or_else(|| {
+                Refusal::new(
+                    RefusalCode::Unreadable,
+                    function.entry,
+                    format!("{} bytes of code", function.size),
+                )
+            })?;
+        let body = Body {
+            function: *function,
+            code,
+            version: self.image.version(),
+            compiled_abi: self.compiled_abi,
+            function_at: &|at| self.image.function_at(at).map(|f| (f.name, f.entry)),
+            pcsp: &|| self.image.pcsp(function).collect(),
+        };
+        decide(&body)
+    }
+}
+
+/// Decides about one function. For many functions of one program make a [`Finder`].
+pub fn find<'d>(image: &Image<'d>, function: &Function<'d>) -> Result<Site<'d>, Refusal> {
+    Finder::new(image).find(function)
+}
+
+/// The decision: cheap reasons first, the walk over the whole function last.
+pub fn decide<'d>(body: &Body<'d, '_>) -> Result<Site<'d>, Refusal> {
+    let function = body.function;
+    let entry = function.entry;
+    let refuse = |code, detail: String| Err(Refusal::new(code, entry, detail));
+
+    if policy::is_pseudo(function.name) {
+        return refuse(RefusalCode::NotCode, function.name.to_owned());
+    }
+    if let Some(rule) = policy::forbidden(body.version, function.name) {
+        return refuse(rule.ground.into(), rule.source.to_owned());
+    }
+    if let Some(flag) = policy::forbidding_flag(body.version, function.flags) {
+        return refuse(RefusalCode::SpecialFrame, flag.to_owned());
+    }
+    if function.size > limits::MAX_FUNCTION {
+        return refuse(
+            RefusalCode::TooLarge,
+            format!("{} bytes, at most {}", function.size, limits::MAX_FUNCTION),
+        );
+    }
+
+    let window = window::take(body)?;
+    let check = prologue::recognise(body);
+    let abi = abi::of(body)?;
+    let Some(args) = function.args else {
+        return refuse(RefusalCode::UnknownArgs, "args = 0x80000000".to_owned());
+    };
+    if args > limits::MAX_ARGS {
+        return refuse(
+            RefusalCode::LargeArgs,
+            format!("{args} bytes, at most {}", limits::MAX_ARGS),
+        );
+    }
+    window::may_move(&window, abi)?;
+    let flow = flow::walk(body, &window, check.as_ref().map(|found| found.check.end))?;
+
+    let callee_stack = match (&check, flow.leaf) {
+        (Some(found), _) if found.grows => CalleeStack::Checked,
+        (None, true) => largest_frame(body).map_or(CalleeStack::Nosplit, CalleeStack::Leaf),
+        _ => CalleeStack::Nosplit,
+    };
+    Ok(Site {
+        function,
+        abi,
+        args,
+        window: window.bytes,
+        window_len: u8::try_from(window.bytes.len()).unwrap_or(u8::MAX),
+        displaced: window.displaced,
+        stack_check: check.map(|found| found.check),
+        callee_stack,
+    })
+}
+
+/// The largest SP delta of the function's table; `None` if it has no table, or one with a hole.
+fn largest_frame(body: &Body<'_, '_>) -> Option<u32> {
+    let steps = (body.pcsp)();
+    let largest = steps
+        .iter()
+        .map(|&(_, delta)| u32::try_from(delta))
+        .try_fold(0, |max, delta| delta.map(|delta| delta.max(max)));
+    largest.ok().filter(|_| !steps.is_empty())
+}

@@ -77,7 +77,11 @@ pub fn window(
         bytes.push(0xe9);
         bytes.extend(displacement(next, slide.run(end)).ok_or_else(unreachable)?);
     }
-    Ok(Relocated { bytes, moved, resume })
+    Ok(Relocated {
+        bytes,
+        moved,
+        resume,
+    })
 }
 
 /// How many bytes [`window`] makes of `displaced`, wherever they are put.

@@ -28,6 +28,34 @@ pub enum PclntabGeneration {
     Go1_20,
 }
 
+impl PclntabGeneration {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 4] = [Self::Go1_2, Self::Go1_16, Self::Go1_18, Self::Go1_20];
+
+    /// The first four bytes of the line table, as a little-endian number.
+    #[must_use]
+    pub const fn magic(self) -> u32 {
+        match self {
+            Self::Go1_2 => 0xffff_fffb,
+            Self::Go1_16 => 0xffff_fffa,
+            Self::Go1_18 => 0xffff_fff0,
+            Self::Go1_20 => 0xffff_fff1,
+        }
+    }
+
+    /// The oldest supported version that has it. The start of `moduledata`, up to `enoptrbss`, is the same in all
+    /// versions of one generation.
+    #[must_use]
+    pub const fn oldest(self) -> GoVersion {
+        match self {
+            Self::Go1_2 => GoVersion::new(OLDEST, 0),
+            Self::Go1_16 => GoVersion::new(16, 0),
+            Self::Go1_18 => GoVersion::new(18, 0),
+            Self::Go1_20 => GoVersion::new(20, 0),
+        }
+    }
+}
+
 /// Which registers and stack slots carry arguments (`cmd/compile/abi-internal.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Abi {

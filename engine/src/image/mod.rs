@@ -1,9 +1,48 @@
 //! The bytes of a Go binary -> [`Image`]: build information, functions and the places that hooks need.
 //!
 //! Never panics, never loops without bound and never allocates more than 16 times the input's length, on any bytes.
+//! Reads what the kernel, the loader and the Go runtime read; section headers and symbols are hints that may be missing
+//! or lie. Nothing here decides about hooks.
+//!
+//! | room | bytes -> what |
+//! |---|---|
+//! | `elf`, `relocations` | file -> segments, words as the loader leaves them |
+//! | `pclntab`, `moduledata` | segments -> the line table and the first module |
+//! | `buildinfo`, `modinfo` | -> Go version, modules, build settings |
+//! | `functions`, `pcvalue`, `inline` | tables -> functions, stack depths, inlined copies |
+//! | `kind` | -> main program or not, race, cgo |
+//! | `tls` | code -> offset of the thread-local g |
+//! | `limits` | what hostile input may cost |
+
+mod buildinfo;
+mod elf;
+mod error;
+mod functions;
+mod gccgo;
+mod inline;
+mod kind;
+mod limits;
+mod modinfo;
+mod moduledata;
+mod pclntab;
+mod pcvalue;
+mod read;
+mod relocations;
+mod tls;
 
 use crate::addr::{LinkAddr, Slide};
 use crate::golang::{Facts, GoVersion};
+
+pub use buildinfo::{BuildInfo, VersionSource};
+pub use elf::Sections;
+pub use error::{ImageError, ImageErrorCode, Place};
+pub use functions::NOT_UTF8;
+pub use modinfo::{Line, ModInfo, ModuleVersion};
+
+use elf::Elf;
+use functions::{Names, Record};
+use moduledata::Module;
+use pcvalue::PcValues;
 
 /// How the kernel loads the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -41,51 +80,125 @@ pub struct Function<'d> {
 
 /// A parsed Go program.
 pub struct Image<'d> {
-    pub(crate) data: &'d [u8],
+    elf: Elf<'d>,
+    module: Module<'d>,
+    version: GoVersion,
+    build: BuildInfo<'d>,
+    facts: Facts,
+    /// `moduledata.gofunc`, where the version has it.
+    gofunc: Option<LinkAddr>,
+    functions: Vec<Function<'d>>,
+    kind: ImageKind,
+    race: bool,
+    cgo: bool,
+    last_moduledatap: Option<LinkAddr>,
+    tls_g: Option<i32>,
 }
-
-/// Why bytes are not a Go program that can be hooked.
-#[derive(Debug, thiserror::Error)]
-#[error("not implemented")]
-pub struct ImageError;
 
 // The questions that the other rooms ask; every one is a look-up, not a scan, unless its text says otherwise.
 impl<'d> Image<'d> {
     /// Parses a whole file.
     pub fn parse(data: &'d [u8]) -> Result<Self, ImageError> {
-        let _ = data;
-        Err(ImageError)
+        let elf = Elf::parse(data)?;
+        let module = Module::find(&elf)?;
+        let (version, build) = buildinfo::read(&elf, &module)?;
+        let facts = Facts::for_version(version).map_err(|error| {
+            let code = ImageErrorCode::UnsupportedVersion;
+            ImageError::new(
+                code,
+                module.at,
+                error.to_string(),
+                "a version that is known",
+            )
+        })?;
+        if facts.pclntab != module.generation {
+            let found = format!(
+                "a line table of generation {:?} in a program of {version}",
+                module.generation
+            );
+            let code = ImageErrorCode::CorruptTable;
+            return Err(ImageError::new(
+                code,
+                module.pclntab,
+                found,
+                "the generation of that version",
+            ));
+        }
+        let gofunc = facts
+            .module
+            .gofunc
+            .and_then(|field| elf.address(module.at.checked_add(u64::from(field))?));
+        let mut names = Names::new(&module, elf.len);
+        let functions = functions::read(&elf, &module, &facts, gofunc, &mut names)?;
+        let evidence = kind::Evidence::gather(&elf, &module, &facts, &functions);
+        Ok(Self {
+            kind: evidence.kind(&elf)?,
+            race: evidence.race,
+            cgo: evidence.cgo,
+            last_moduledatap: moduledata::last_moduledatap(&elf, &module),
+            tls_g: tls::offset_of_g(&elf, &functions),
+            elf,
+            module,
+            version,
+            build,
+            facts,
+            gofunc,
+            functions,
+        })
     }
 
     /// `runtime.buildVersion`.
     pub fn version(&self) -> GoVersion {
-        todo!()
+        self.version
+    }
+
+    /// What the program says about its own build.
+    pub fn build_info(&self) -> &BuildInfo<'d> {
+        &self.build
     }
 
     /// What holds for that version.
     pub fn facts(&self) -> &Facts {
-        todo!()
+        &self.facts
     }
 
     /// How the kernel loads it.
     pub fn kind(&self) -> ImageKind {
-        todo!()
+        self.kind
     }
 
     /// Built with `-race`.
     pub fn is_race(&self) -> bool {
-        todo!()
+        self.race
+    }
+
+    /// Linked with `runtime/cgo`.
+    pub fn is_cgo(&self) -> bool {
+        self.cgo
+    }
+
+    /// Loaded through an interpreter, the dynamic loader.
+    pub fn has_interpreter(&self) -> bool {
+        self.elf.has_interpreter
+    }
+
+    /// What the section headers add, if there are any.
+    pub fn sections(&self) -> Sections {
+        self.elf.sections
     }
 
     /// All functions, by ascending entry.
     pub fn functions(&self) -> &[Function<'d>] {
-        todo!()
+        &self.functions
     }
 
     /// The function whose `[entry, entry+size)` holds `pc` (binary search).
     pub fn function_at(&self, pc: LinkAddr) -> Option<&Function<'d>> {
-        let _ = pc;
-        todo!()
+        let after = self
+            .functions
+            .partition_point(|function| function.entry <= pc);
+        let function = self.functions.get(after.checked_sub(1)?)?;
+        (pc.offset_from(function.entry)? < u64::from(function.size)).then_some(function)
     }
 
     /// Functions of exactly this name (scan).
@@ -93,42 +206,70 @@ impl<'d> Image<'d> {
         self.functions().iter().filter(move |f| f.name == name)
     }
 
+    /// The bytes of the function's name, also where they are not UTF-8 (then [`Function::name`] is [`NOT_UTF8`]).
+    pub fn name_bytes(&self, function: &Function<'d>) -> Option<&'d [u8]> {
+        Names::new(&self.module, self.elf.len).bytes(self.record(function)?.name_offset()?)
+    }
+
     /// `len` bytes at a link-time address, if one loaded, file-backed segment holds them all.
     pub fn bytes(&self, at: LinkAddr, len: usize) -> Option<&'d [u8]> {
-        let _ = (at, len);
-        todo!()
+        self.elf.bytes(at, len)
     }
 
     /// The 8-byte word at `at` as the loader leaves it: relocations applied, for a slide of 0.
     pub fn pointer(&self, at: LinkAddr) -> Option<u64> {
-        let _ = at;
-        todo!()
+        self.elf.pointer(at)
+    }
+
+    /// The line table, `runtime.pclntab`.
+    pub fn pclntab(&self) -> LinkAddr {
+        self.module.pclntab
     }
 
     /// `runtime.firstmoduledata`.
     pub fn first_moduledata(&self) -> LinkAddr {
-        todo!()
+        self.module.at
+    }
+
+    /// The word at `offset` in `runtime.firstmoduledata`, as the loader leaves it, for a slide of 0. Offsets are those of
+    /// [`crate::golang::ModuleLayout`]; `None` outside the structure.
+    pub fn moduledata_word(&self, offset: u32) -> Option<u64> {
+        let fits = offset
+            .checked_add(8)
+            .is_some_and(|end| end <= self.facts.module.size);
+        self.elf
+            .pointer(self.module.at.checked_add(u64::from(offset))?)
+            .filter(|_| fits)
+    }
+
+    /// The Go code: `minpc` and `maxpc` of the first module. All functions lie between; C code lies outside.
+    pub fn text(&self) -> (LinkAddr, LinkAddr) {
+        (self.module.minpc, self.module.maxpc)
     }
 
     /// `runtime.lastmoduledatap`, the variable.
     pub fn last_moduledatap(&self) -> Option<LinkAddr> {
-        todo!()
+        self.last_moduledatap
     }
 
     /// `fs:`-relative offset of the thread-local g, decoded from code; `None` if none or more than one was found.
     pub fn tls_g(&self) -> Option<i32> {
-        todo!()
+        self.tls_g
     }
 
     /// Lowest and one past the highest address of the loadable segments.
     pub fn extent(&self) -> (LinkAddr, LinkAddr) {
-        todo!()
+        self.elf.extent()
+    }
+
+    /// The entry point of the file.
+    pub fn entry(&self) -> LinkAddr {
+        self.elf.entry
     }
 
     /// The slide, given the entry point of the loaded program (`AT_ENTRY` of the auxiliary vector).
     pub fn slide_from_entry(&self, entry: crate::addr::RunAddr) -> Slide {
-        let _ = entry;
-        todo!()
+        Slide::between(self.elf.entry, entry)
     }
 
     /// The pc-to-SP-delta table of `function` as `(end, value)` steps: `value` holds below `end`.
@@ -136,12 +277,28 @@ impl<'d> Image<'d> {
         &self,
         function: &Function<'d>,
     ) -> impl Iterator<Item = (LinkAddr, i32)> + use<'_, 'd> {
-        let _ = function;
-        std::iter::empty()
+        let offset = self
+            .record(function)
+            .and_then(|record| record.pcsp())
+            .filter(|&offset| offset != 0);
+        let table = offset.and_then(|offset| self.module.pcvalues.get(offset as usize..));
+        table.map_or_else(PcValues::empty, |table| {
+            PcValues::new(table, function.entry)
+        })
     }
 
     /// How many times each function was inlined into others, by name (1.9 and later; walks all inline trees).
     pub fn inlined_copies(&self) -> std::collections::HashMap<&'d str, u32> {
-        todo!()
+        inline::copies(
+            &self.elf,
+            &self.module,
+            &self.facts,
+            self.gofunc,
+            &self.functions,
+        )
+    }
+
+    fn record(&self, function: &Function<'d>) -> Option<Record<'d>> {
+        Record::at_address(&self.module, self.facts.func, function.record)
     }
 }

@@ -1,0 +1,175 @@
+//! Why bytes are not a Go program that can be hooked: [`ImageError`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::{FileOffset, LinkAddr};
+
+/// Stable codes; never renamed, only added. `Display` and serde give the kebab-case form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageErrorCode {
+    /// The file does not begin as an ELF file does.
+    NotElf,
+    /// A 32-bit ELF file.
+    Elf32Bit,
+    /// An ELF file for another machine (or another byte order).
+    WrongMachine,
+    /// An object file, a core dump, or something else that is no program.
+    NotExecutable,
+    /// A table of the ELF file contradicts itself.
+    CorruptElf,
+    /// The file ends before what its headers promise.
+    Truncated,
+    /// No Go line table and module data.
+    NotGo,
+    /// Built with gccgo, which has neither.
+    Gccgo,
+    /// A shared library or plugin.
+    NotMainProgram,
+    /// The Go version could not be found.
+    UnknownVersion,
+    /// The Go version is not one of those that are known.
+    UnsupportedVersion,
+    /// A table of the Go runtime contradicts itself.
+    CorruptTable,
+}
+
+impl ImageErrorCode {
+    /// The kebab-case form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotElf => "not-elf",
+            Self::Elf32Bit => "elf32-bit",
+            Self::WrongMachine => "wrong-machine",
+            Self::NotExecutable => "not-executable",
+            Self::CorruptElf => "corrupt-elf",
+            Self::Truncated => "truncated",
+            Self::NotGo => "not-go",
+            Self::Gccgo => "gccgo",
+            Self::NotMainProgram => "not-main-program",
+            Self::UnknownVersion => "unknown-version",
+            Self::UnsupportedVersion => "unsupported-version",
+            Self::CorruptTable => "corrupt-table",
+        }
+    }
+}
+
+impl fmt::Display for ImageErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The position that an error speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In the file.
+    File(FileOffset),
+    /// In the loaded image.
+    Address(LinkAddr),
+}
+
+impl From<FileOffset> for Place {
+    fn from(at: FileOffset) -> Self {
+        Self::File(at)
+    }
+}
+
+impl From<LinkAddr> for Place {
+    fn from(at: LinkAddr) -> Self {
+        Self::Address(at)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(at) => write!(f, "file offset {at}"),
+            Self::Address(at) => write!(f, "address {at}"),
+        }
+    }
+}
+
+/// Why bytes are not a Go program that can be hooked. One line; says where, what was found and what was expected.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{code}: {found} at {place}; expected {expected}")]
+pub struct ImageError {
+    code: ImageErrorCode,
+    place: Place,
+    found: String,
+    expected: &'static str,
+}
+
+impl ImageError {
+    pub(super) fn new(
+        code: ImageErrorCode,
+        place: impl Into<Place>,
+        found: impl Into<String>,
+        expected: &'static str,
+    ) -> Self {
+        Self {
+            code,
+            place: place.into(),
+            found: found.into(),
+            expected,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> ImageErrorCode {
+        self.code
+    }
+
+    /// Where it was found.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serde_and_display_agree() {
+        use ImageErrorCode::*;
+        for code in [
+            NotElf,
+            Elf32Bit,
+            WrongMachine,
+            NotExecutable,
+            CorruptElf,
+            Truncated,
+            NotGo,
+            Gccgo,
+            NotMainProgram,
+            UnknownVersion,
+            UnsupportedVersion,
+            CorruptTable,
+        ] {
+            assert_eq!(
+                serde_json::to_value(code).unwrap(),
+                serde_json::Value::from(code.as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        let error = ImageError::new(
+            ImageErrorCode::Truncated,
+            FileOffset::new(64),
+            "8 bytes",
+            "56 bytes",
+        );
+        assert_eq!(
+            error.to_string(),
+            "truncated: 8 bytes at file offset 0x40; expected 56 bytes"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Inline trees -> how many copies of each function the compiler made (1.9 and later).
+//!
+//! A function's inline tree has one element per inlined call; its length is nowhere written, but the last element is
+//! always used by some instruction (`cmd/internal/obj/pcln.go`, `pcinlineState.addBranch`: parents come before their
+//! children), so the largest index in the PCDATA_InlTreeIndex table gives it.
+
+use std::collections::HashMap;
+
+use crate::addr::LinkAddr;
+use crate::golang::{Facts, InlineLayout};
+
+use super::elf::Elf;
+use super::functions::{Names, Record};
+use super::moduledata::Module;
+use super::pcvalue::PcValues;
+use super::read::u32_at;
+use super::{Function, limits};
+
+/// Number of inlined copies by name. Where hostile tables would make this walk too long or too large it stops early.
+pub(super) fn copies<'d>(
+    elf: &Elf<'d>,
+    module: &Module<'d>,
+    facts: &Facts,
+    gofunc: Option<LinkAddr>,
+    functions: &[Function<'d>],
+) -> HashMap<&'d str, u32> {
+    let mut by_name = HashMap::new();
+    let Some(layout) = facts.inline else {
+        return by_name;
+    };
+    let mut names = Names::new(module, elf.len);
+    for (offset, copies) in by_name_offset(elf, module, facts, layout, gofunc, functions) {
+        let Some(name) = names.text(offset) else {
+            continue;
+        };
+        let count: &mut u32 = by_name.entry(name).or_default();
+        *count = count.saturating_add(copies);
+    }
+    by_name
+}
+
+fn by_name_offset<'d>(
+    elf: &Elf<'d>,
+    module: &Module<'d>,
+    facts: &Facts,
+    layout: &InlineLayout,
+    gofunc: Option<LinkAddr>,
+    functions: &[Function<'d>],
+) -> HashMap<u32, u32> {
+    let mut counts: HashMap<u32, u32> = HashMap::new();
+    let mut table_bytes = elf.len.saturating_mul(limits::PCVALUE_BYTES_PER_INPUT_BYTE);
+    let mut elements = elf.len / layout.size as usize;
+    for function in functions {
+        let found = (|| {
+            let record = Record::at_address(module, facts.func, function.record)?;
+            let tree = record.funcdata(elf, gofunc, layout.funcdata)?;
+            let offset = record.pcdata(layout.pcdata).filter(|&offset| offset != 0)?;
+            Some((
+                elf.bytes_from(tree)?,
+                module.pcvalues.get(offset as usize..)?,
+            ))
+        })();
+        let Some((tree, table)) = found else { continue };
+        let mut values = PcValues::new(
+            table
+                .get(..table_bytes.min(table.len()))
+                .unwrap_or_default(),
+            function.entry,
+        );
+        let last = values
+            .by_ref()
+            .map(|(_, index)| index)
+            .max()
+            .and_then(|index| usize::try_from(index).ok());
+        table_bytes = table_bytes.saturating_sub(values.read());
+        let Some(last) = last else { continue };
+        for element in tree
+            .chunks_exact(layout.size as usize)
+            .take(last.saturating_add(1))
+        {
+            if elements == 0 {
+                return counts;
+            }
+            elements -= 1;
+            if let Some(name) = u32_at(element, layout.name as usize) {
+                let count = counts.entry(name).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+    counts
+}

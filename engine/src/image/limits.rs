@@ -1,0 +1,21 @@
+//! Caps on what hostile input may cost. All are far above what a real program needs, and every loop whose length the
+//! input controls ends at one of them or at the end of a table that lies in the file.
+
+/// Line tables (by magic number) that are tried. Real programs have one; a tool that carries Go programs inside itself
+/// has some more.
+pub(super) const LINE_TABLES: usize = 1024;
+/// Words that point at a line table and are tried as the start of a `moduledata`.
+pub(super) const MODULES: usize = 64;
+/// Strings that look like a Go version and are tried as `runtime.buildVersion`.
+pub(super) const VERSIONS: usize = 256;
+/// Bytes of a version string.
+pub(super) const VERSION_LEN: u64 = 128;
+/// How many bytes of names may be read, as a multiple of the file's length. Names may share bytes, but not often.
+pub(super) const NAME_BYTES_PER_INPUT_BYTE: usize = 4;
+/// How many bytes of pc-value tables a walk over all inline trees may read, as a multiple of the file's length (equal
+/// tables are shared between functions).
+pub(super) const PCVALUE_BYTES_PER_INPUT_BYTE: usize = 4;
+/// Places whose code is decoded for the offset of the thread-local g.
+pub(super) const TLS_SITES: usize = 1024;
+/// Bytes of each function that are searched for a load of g.
+pub(super) const TLS_WINDOW: usize = 96;

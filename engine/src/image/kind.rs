@@ -9,6 +9,20 @@ use super::error::{ImageError, ImageErrorCode};
 use super::moduledata::Module;
 use super::{Function, ImageKind};
 
+/// Refuses files that no program starts in, before anything else is asked of them: plugins have no Go version.
+pub(super) fn has_entry(elf: &Elf<'_>) -> Result<(), ImageError> {
+    if elf.is_code(elf.entry) {
+        return Ok(());
+    }
+    let found = "a shared library or plugin (no entry point)";
+    Err(ImageError::new(
+        ImageErrorCode::NotMainProgram,
+        elf.entry,
+        found,
+        "a main program",
+    ))
+}
+
 /// What the functions and the module data say.
 pub(super) struct Evidence {
     /// `runtime.racefuncenter` (`runtime/race_amd64.s`) is linked only with `-race`.
@@ -71,9 +85,6 @@ impl Evidence {
         }
         if !elf.is_dyn {
             return Ok(ImageKind::Executable);
-        }
-        if !elf.is_code(elf.entry) {
-            return fail("a shared library or plugin (no entry point)");
         }
         // A static position-independent program has no interpreter; a shared library has neither of the two marks.
         let is_program =

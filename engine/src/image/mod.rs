@@ -101,6 +101,7 @@ impl<'d> Image<'d> {
     pub fn parse(data: &'d [u8]) -> Result<Self, ImageError> {
         let elf = Elf::parse(data)?;
         let module = Module::find(&elf)?;
+        kind::has_entry(&elf)?;
         let (version, build) = buildinfo::read(&elf, &module)?;
         let facts = Facts::for_version(version).map_err(|error| {
             let code = ImageErrorCode::UnsupportedVersion;

@@ -213,3 +213,8 @@ fn displacement(next: RunAddr, target: RunAddr) -> Option<[u8; 4]> {
     let distance = target.get().wrapping_sub(next.get()) as i64;
     i32::try_from(distance).ok().map(i32::to_le_bytes)
 }
+
+pub mod check;
+
+#[cfg(test)]
+mod tests;

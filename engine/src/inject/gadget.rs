@@ -122,7 +122,9 @@ mod tests {
         let maps = crate::os::maps::read(me).unwrap();
         let memory = ProcessMemory::open(me).unwrap();
         let found = Gadget::find(&memory, &maps).unwrap().unwrap();
-        let home = maps.iter().find(|map| map.start <= found.at && found.at < map.end);
+        let home = maps
+            .iter()
+            .find(|map| map.start <= found.at && found.at < map.end);
         println!("{found:x?} in {home:x?}");
         assert!(home.unwrap().protection.execute);
     }

@@ -78,7 +78,11 @@ impl Session {
 
     /// From now on threads that go on stop at system calls, or no longer.
     pub const fn stop_at_system_calls(&mut self, on: bool) {
-        self.resume = if on { Resume::ToSystemCall } else { Resume::Run };
+        self.resume = if on {
+            Resume::ToSystemCall
+        } else {
+            Resume::Run
+        };
     }
 
     /// Registers of a stopped thread.

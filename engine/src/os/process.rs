@@ -164,7 +164,9 @@ impl PidFd {
     pub fn exit(&self, pid: Pid) -> Option<Exit> {
         self.exit_from_handle().or_else(|| {
             let fields = stat(pid).ok()?;
-            let ended = fields.first().is_some_and(|state| state == "Z" || state == "X");
+            let ended = fields
+                .first()
+                .is_some_and(|state| state == "Z" || state == "X");
             // A field that the reader may not see is 0; only a tracer's access shows it.
             let status = ended.then(|| fields.get(52 - 3)?.parse().ok())??;
             // Reaped meanwhile: the handle knows then.
@@ -240,7 +242,10 @@ mod tests {
         assert!(!is_thread_of(Tid(1), me));
         assert!(start_time(me).unwrap() > 0);
         assert!(entry_point(me).unwrap().get() > 0);
-        assert_eq!(executable_path(me).unwrap(), std::env::current_exe().unwrap());
+        assert_eq!(
+            executable_path(me).unwrap(),
+            std::env::current_exe().unwrap()
+        );
     }
 
     #[test]

@@ -176,8 +176,7 @@ pub fn detach(tid: Tid, signal: Signal) -> io::Result<()> {
 pub fn registers(tid: Tid) -> io::Result<Registers> {
     let mut regs = std::mem::MaybeUninit::<libc::user_regs_struct>::uninit();
     // SAFETY: PTRACE_GETREGS fills exactly one `user_regs_struct` at `data`, which has room for one.
-    let result =
-        unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid.0, 0usize, regs.as_mut_ptr()) };
+    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid.0, 0usize, regs.as_mut_ptr()) };
     if result == -1 {
         return Err(io::Error::last_os_error());
     }

@@ -159,7 +159,16 @@ impl<'i, 'd> Finder<'i, 'd> {
             function_at: &|at| self.image.function_at(at).map(|f| (f.name, f.entry)),
             pcsp: &|| self.image.pcsp(function).collect(),
         };
-        decide(&body)
+        let site = decide(&body)?;
+        if site.abi == Abi::Abi0 && self.image.tls_g().is_none() {
+            let detail = "no load of g, or several that disagree";
+            return Err(Refusal::new(
+                RefusalCode::TlsUnknown,
+                function.entry,
+                detail,
+            ));
+        }
+        Ok(site)
     }
 }
 

@@ -3,5 +3,9 @@
 pub mod build;
 pub mod cache;
 pub mod cmd;
+pub mod executor;
+pub mod generate;
+pub mod oracle;
+pub mod outcome;
 pub mod testbins;
 pub mod toolchain;

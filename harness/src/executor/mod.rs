@@ -1,0 +1,3 @@
+//! Executors: code and a state -> [`crate::outcome::Outcome`].
+
+pub mod unicorn;

@@ -23,6 +23,8 @@ pub struct HookRequest<'d> {
     pub site: Site<'d>,
     /// What to record.
     pub options: HookOptions,
+    /// How many copies of the function were inlined elsewhere ([`Image::inlined_copies`]).
+    pub inlined_copies: u32,
 }
 
 /// How large the mappings must be, in bytes; does not depend on where they will lie.
@@ -207,11 +209,7 @@ impl<'i, 'd> Builder<'i, 'd> {
             );
         };
         let entry = self.placement.slide.run(site.function.entry);
-        let window = self.original(
-            site.function.entry,
-            usize::from(site.window_len),
-            "the displaced window",
-        )?;
+        let window = site.window;
         let jump = jump(entry, start).ok_or(PlanError::OutOfReach {
             entry,
             trampoline: start,
@@ -257,6 +255,8 @@ impl<'i, 'd> Builder<'i, 'd> {
             args: site.args,
             callee_stack: site.callee_stack,
             options: request.options,
+            inlined_copies: request.inlined_copies,
+            deviation: site.deviation(self.image.facts()),
             trampoline: TrampolineSpan {
                 start,
                 thunk: RunAddr::new(start.get().wrapping_add(u64::from(trampoline.thunk))),
@@ -328,17 +328,6 @@ impl<'i, 'd> Builder<'i, 'd> {
             steps.retain(|&(end, _)| end <= trampoline.reloc);
         }
         Some(steps)
-    }
-
-    fn original(
-        &self,
-        at: crate::addr::LinkAddr,
-        len: usize,
-        what: &'static str,
-    ) -> Result<&'d [u8], PlanError> {
-        self.image
-            .bytes(at, len)
-            .ok_or(PlanError::Missing { what, at })
     }
 
     fn finish(self) -> Result<Plan, PlanError> {

@@ -4,19 +4,21 @@
 
 mod build;
 mod render;
+mod select;
 
 #[cfg(feature = "sabotage")]
 pub use build::build_broken;
 pub use build::{HookRequest, PlanError, Sizes, build, measure};
 
 pub use render::render;
+pub use select::Selection;
 
 use serde::{Deserialize, Serialize};
 
 use crate::addr::{RunAddr, Slide};
 use crate::golang::Abi;
 use crate::ring::RingGeometry;
-use crate::site::{CalleeStack, Refusal};
+use crate::site::{CalleeStack, Deviation, Refusal};
 
 /// Where things will lie in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -77,6 +79,10 @@ pub struct PlannedHook {
     pub callee_stack: CalleeStack,
     /// Options.
     pub options: HookOptions,
+    /// How many copies of it the compiler inlined into other functions; calls of those are missed.
+    pub inlined_copies: u32,
+    /// What the hook changes for the program, if anything.
+    pub deviation: Option<Deviation>,
     /// Where the trampoline lies.
     pub trampoline: TrampolineSpan,
     /// Displaced instruction -> its relocated form, in order.

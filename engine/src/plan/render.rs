@@ -55,6 +55,16 @@ fn render_hook(out: &mut String, plan: &Plan, hook: &PlannedHook) {
         hook.window.len(),
         hook.window.len(),
     );
+    if hook.inlined_copies > 0 {
+        let _ = writeln!(
+            out,
+            "  {} inlined copies elsewhere are missed",
+            hook.inlined_copies
+        );
+    }
+    if let Some(deviation) = hook.deviation {
+        let _ = writeln!(out, "  deviation: {deviation}");
+    }
     let _ = writeln!(out, "before:");
     out.push_str(&listing(&hook.window, hook.entry, |_| None));
     let _ = writeln!(out, "after:");

@@ -1,15 +1,74 @@
-//! `gondwana plan`.
+//! `gondwana plan`: what would be written to hook functions, without running anything.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What would be written to hook functions.
+use anyhow::Context;
+use gondwana_engine::image::Image;
+use gondwana_engine::plan::{self, HookOptions, Placement, Selection};
+use gondwana_engine::ring::RingGeometry;
+use gondwana_engine::spec::HookSpec;
+use serde::Serialize;
+
+/// What would be written to hook functions: each entry before and after, trampolines, module, sizes.
+///
+/// Addresses are those of a nominal placement near the text; in a live process only they differ. The plan is verified,
+/// as `run` would, before it is shown.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gondwana plan ./server --hook net/http.serverHandler.ServeHTTP
+  gondwana plan ./server --hook 'main.*' --json | jq '.plan.hooks[].name'
+
+PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
+
+Exit status: 0 at least one function can be hooked, 1 none can, 2 bad input or a pattern that matches nothing.")]
 pub(crate) struct Args {
     /// The program.
     bin: PathBuf,
+    /// Functions to hook; may be repeated.
+    #[arg(long = "hook", value_name = "PATTERN", required = true)]
+    hooks: Vec<String>,
+    /// Record raw argument and result words.
+    #[arg(long)]
+    raw: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Schema of the `--json` form; changes when a field changes its meaning or goes.
+const SCHEMA: &str = "gondwana.plan/1";
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: &'static str,
+    go: String,
+    plan: &'a plan::Plan,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not yet: {}", args.bin.display())
+    let name = || args.bin.display().to_string();
+    let data = std::fs::read(&args.bin).with_context(name)?;
+    let image = Image::parse(&data).with_context(name)?;
+    let spec = HookSpec::parse(&args.hooks)?;
+    let selection = Selection::new(&image, &spec, HookOptions { raw: args.raw })?;
+    let hooks = u32::try_from(selection.requests.len()).context("too many hooks")?;
+    let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks));
+    let mut plan = plan::build(&image, &selection.requests, placement)?;
+    plan.refused.extend(selection.refused);
+    if args.json {
+        let output = Output {
+            schema: SCHEMA,
+            go: image.version().to_string(),
+            plan: &plan,
+        };
+        println!("{}", serde_json::to_string(&output)?);
+    } else {
+        print!("{}", plan::render(&plan));
+    }
+    Ok(if plan.hooks.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

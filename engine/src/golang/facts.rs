@@ -76,8 +76,8 @@ const fn runtime_offsets(minor: u16, patch: u16) -> RuntimeOffsets {
         // goSigStack (40 bytes) came with 1.9.3.
         (9, 0..=2) => 184,
         (9 | 10 | 11, _) => 224,
-        (12..=24, _) => 232,
-        _ => 224,
+        (25, _) => 224,
+        _ => 232,
     };
     RuntimeOffsets {
         g_stack_lo: 0,

@@ -1,13 +1,16 @@
 //! What kind of file this is: main program or library, race, cgo. Told by names of the runtime's own functions and by
 //! the dynamic section, since build settings are missing in old versions.
 
-use crate::addr::LinkAddr;
+use crate::addr::{FileOffset, LinkAddr};
 use crate::golang::Facts;
 
 use super::elf::Elf;
 use super::error::{ImageError, ImageErrorCode};
 use super::moduledata::Module;
 use super::{Function, ImageKind};
+
+/// Where the entry point stands in the ELF header (`e_entry`).
+const ENTRY_FIELD: FileOffset = FileOffset::new(24);
 
 /// Refuses files that no program starts in, before anything else is asked of them: plugins have no Go version.
 pub(super) fn has_entry(elf: &Elf<'_>) -> Result<(), ImageError> {

@@ -46,6 +46,7 @@ use pcvalue::PcValues;
 
 /// How the kernel loads the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ImageKind {
     /// `ET_EXEC`: the slide is 0.
     Executable,

@@ -17,7 +17,7 @@ const G_LOADED_WITHIN: usize = 6;
 
 pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
     let function = &body.function;
-    if policy::is_assembly(body.version, function.flags, function.has_locals_map) {
+    if body.is_assembly() {
         let args = function.args.unwrap_or(0);
         if policy::assembly_is_abi0(body.compiled_abi, function.has_args_map, args) {
             return Ok(Abi::Abi0);

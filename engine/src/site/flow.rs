@@ -3,12 +3,11 @@
 //! Linear, since Go puts no data between instructions (tables live in read-only data) and fills gaps with `int3`,
 //! zeros or NOPs.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::window::Window;
 use super::{Body, Refusal, RefusalCode};
 use crate::addr::LinkAddr;
-use crate::golang::policy;
 
 /// What the walk found.
 pub(super) struct Flow {
@@ -29,12 +28,7 @@ pub(super) fn walk(
     let check_covers_window = check_end
         .and_then(|end| end.offset_from(entry))
         .is_some_and(|check| length <= check);
-    let assembly = policy::is_assembly(
-        body.version,
-        body.function.flags,
-        body.function.has_locals_map,
-    );
-    let mut arguments = assembly.then(|| Arguments::new(body));
+    let mut arguments = body.is_assembly().then(|| Arguments::new(body));
     let mut leaf = true;
     let mut decoder = Decoder::with_ip(64, body.code, entry.get(), DecoderOptions::NONE);
     let mut instruction = Instruction::default();
@@ -133,6 +127,14 @@ impl Arguments {
         while self.step.is_some_and(|(end, _)| end <= at) {
             self.step = self.steps.next();
         }
+        // Stack switches by hand, before 1.17 had a flag for them: `runtime.nanotime` goes to g0 for the vDSO.
+        if sets_stack_pointer(instruction) {
+            return Err(Refusal::new(
+                RefusalCode::SpecialFrame,
+                at,
+                instruction.to_string(),
+            ));
+        }
         let Some((_, delta)) = self.step else {
             return Ok(());
         };
@@ -155,4 +157,14 @@ impl Arguments {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether RSP gets a value that has nothing to do with its old one, or is aligned.
+fn sets_stack_pointer(instruction: &Instruction) -> bool {
+    instruction.op0_kind() == OpKind::Register
+        && instruction.op0_register() == Register::RSP
+        && matches!(
+            instruction.mnemonic(),
+            Mnemonic::Mov | Mnemonic::And | Mnemonic::Lea | Mnemonic::Xchg | Mnemonic::Pop
+        )
 }

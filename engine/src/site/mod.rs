@@ -111,6 +111,16 @@ pub struct Body<'d, 'q> {
     pub pcsp: &'q dyn Fn() -> Vec<(LinkAddr, i32)>,
 }
 
+impl Body<'_, '_> {
+    fn is_assembly(&self) -> bool {
+        policy::is_assembly(
+            self.version,
+            self.function.flags,
+            self.function.has_locals_map,
+        )
+    }
+}
+
 /// Decides about functions of one program; keeps what holds for all of them.
 pub struct Finder<'i, 'd> {
     image: &'i Image<'d>,
@@ -201,7 +211,6 @@ pub fn decide<'d>(body: &Body<'d, '_>) -> Result<Site<'d>, Refusal> {
 
     let window = window::take(body)?;
     let check = prologue::recognise(body);
-    let abi = abi::of(body)?;
     let Some(args) = function.args else {
         return refuse(RefusalCode::UnknownArgs, "args = 0x80000000".to_owned());
     };
@@ -211,7 +220,9 @@ pub fn decide<'d>(body: &Body<'d, '_>) -> Result<Site<'d>, Refusal> {
             format!("{args} bytes, at most {}", limits::MAX_ARGS),
         );
     }
-    window::may_move(&window, abi)?;
+    let abi = abi::of(body)?;
+    window::may_move(&window, abi, body.is_assembly())?;
+
     let flow = flow::walk(body, &window, check.as_ref().map(|found| found.check.end))?;
 
     let callee_stack = match (&check, flow.leaf) {

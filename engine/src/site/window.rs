@@ -112,8 +112,8 @@ fn is_padding(bytes: &[u8], needed: usize) -> bool {
 
 /// Refuses instructions that must not run in a trampoline (GO-COMPAT 6.5.8): such as fault, since the fault's PC would
 /// not be the function's; calls; whatever changes more than the function's own state.
-pub(super) fn may_move(window: &Window<'_>, abi: Abi) -> Result<(), Refusal> {
-    let mut safe = SafeBases::new(abi);
+pub(super) fn may_move(window: &Window<'_>, abi: Abi, assembly: bool) -> Result<(), Refusal> {
+    let mut safe = SafeBases::new(abi, assembly);
     for instruction in &window.displaced {
         if let Some((code, detail)) = objection(instruction, &safe) {
             return Err(Refusal::new(code, LinkAddr::new(instruction.ip()), detail));
@@ -191,17 +191,22 @@ fn touches_memory(instruction: &Instruction) -> bool {
     })
 }
 
-/// Registers that hold an address which cannot fault: the stack, g, and RBP once it was set from RSP.
+/// Registers that hold an address which cannot fault: the stack, g, the closure, and RBP once it was set from RSP.
 struct SafeBases {
     registers: Vec<Register>,
     factory: InstructionInfoFactory,
 }
 
 impl SafeBases {
-    fn new(abi: Abi) -> Self {
+    fn new(abi: Abi, assembly: bool) -> Self {
         let mut registers = vec![Register::RSP];
         if abi == Abi::AbiInternal {
             registers.push(Register::R14);
+        }
+        // A compiled function reads RDX at its entry only as its closure, which the caller has read already: no
+        // argument is passed there (`cmd/compile/abi-internal.md`).
+        if !assembly {
+            registers.push(Register::RDX);
         }
         Self {
             registers,

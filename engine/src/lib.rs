@@ -33,3 +33,4 @@ pub mod relocate;
 pub mod ring;
 pub mod site;
 pub mod spec;
+pub mod verify;

@@ -11,9 +11,9 @@ use super::prologue::{Cursor, load_of_g};
 use super::{Body, Refusal, RefusalCode};
 use crate::golang::{Abi, policy};
 
-/// Instructions at the entry among which an ABI0 function loads g: frame set-up (up to three), `xorps x15,x15`, the load
-/// itself (up to two).
-const G_LOADED_WITHIN: usize = 6;
+/// Instructions at the entry among which an ABI0 function loads g: frame set-up, loads of up to 9 + 15 arguments from the
+/// stack, `xorps x15,x15`, the load itself.
+const G_LOADED_WITHIN: usize = 48;
 
 pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
     let function = &body.function;
@@ -34,32 +34,29 @@ pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
     Ok(body.compiled_abi)
 }
 
-/// Whether R14 is loaded from TLS at the entry. After a call it means nothing: an ABIInternal function restores R14 so
-/// after calling an ABI0 one.
+/// Whether R14 is loaded from TLS before the first call. After a call it means nothing: an ABIInternal function restores
+/// R14 so after calling an ABI0 one.
 fn loads_g(body: &Body<'_, '_>) -> bool {
-    let head: Vec<Instruction> = Decoder::with_ip(
+    let decoder = Decoder::with_ip(
         64,
         body.code,
         body.function.entry.get(),
         DecoderOptions::NONE,
-    )
-    .into_iter()
-    .take(G_LOADED_WITHIN)
-    .collect();
-    let mut rest = Cursor {
-        instructions: &head,
-    };
-    loop {
-        if load_of_g(&mut rest.clone()) == Some(Register::R14) {
+    );
+    let mut previous = Instruction::default();
+    for instruction in decoder.into_iter().take(G_LOADED_WITHIN) {
+        let pair = [previous, instruction];
+        let loads = |instructions| load_of_g(&mut Cursor { instructions }) == Some(Register::R14);
+        if loads(&pair) || loads(&pair[1..]) {
             return true;
         }
-        match rest.next() {
-            Some(instruction)
-                if matches!(
-                    instruction.flow_control(),
-                    FlowControl::Next | FlowControl::ConditionalBranch
-                ) => {}
-            _ => return false,
+        if !matches!(
+            instruction.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        ) {
+            return false;
         }
+        previous = instruction;
     }
+    false
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use gondwana_engine::golang::GoVersion;
 
 /// One test program.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Case {
     /// The name of its folder.
     pub name: String,
@@ -34,19 +34,20 @@ pub struct Case {
 }
 
 /// How to use a program that does not end by itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Server {
-    /// What the line on standard output starts with that says that it is ready; the rest of that line is its address.
+    /// What the line on standard output starts with that says that it is ready.
     pub ready: String,
     /// The signal that ends it, such as `TERM`.
     pub stop: String,
 }
 
-/// What a hook on one function must produce in a run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What the hooks on some functions must produce in a run.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Expected {
-    /// The function's name as the symbol table has it.
-    pub function: String,
+    /// The functions, as `--hook` takes them: instances of generic functions, say, have different names in different
+    /// versions. Their counts are added.
+    pub pattern: String,
     /// Calls that return.
     pub spans: Count,
     /// Calls that a panic, `runtime.Goexit` or the end of the program leaves without a return.
@@ -54,7 +55,7 @@ pub struct Expected {
 }
 
 /// A number, or a lower bound of one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 pub enum Count {
     /// So many.
     Exactly(u64),
@@ -220,15 +221,15 @@ impl Case {
 }
 
 impl Expected {
-    /// `FUNCTION COUNT [abandoned COUNT]`; a function's name may contain spaces (`struct { main.T }.M`).
+    /// `PATTERN COUNT [abandoned COUNT]`; a function's name may contain spaces (`struct { main.T }.M`).
     fn parse(text: &str) -> Option<Self> {
         let (rest, abandoned) = match text.rsplit_once(" abandoned ") {
             Some((rest, count)) => (rest, Count::parse(count.trim())?),
             None => (text, Count::Exactly(0)),
         };
-        let (function, spans) = rest.trim().rsplit_once(' ')?;
+        let (pattern, spans) = rest.trim().rsplit_once(' ')?;
         Some(Self {
-            function: function.trim().to_owned(),
+            pattern: pattern.trim().to_owned(),
             spans: Count::parse(spans)?,
             abandoned,
         })

@@ -2,4 +2,5 @@
 
 pub mod qualify;
 pub mod replay;
+pub mod testbin;
 pub mod toolchain;

@@ -112,7 +112,7 @@ pub fn make(target: Target<'_>, seed: u64, stack: Stack, base: u64) -> (State, V
         &mut memory,
         base,
         g + u64::from(offsets.g_panic),
-        if seed % 2 == 0 { 0 } else { data },
+        if seed.is_multiple_of(2) { 0 } else { data },
     );
     put(&mut memory, base, g + u64::from(offsets.g_m), m);
     put(&mut memory, base, m + u64::from(offsets.m_g0), data + 0x100);
@@ -144,7 +144,7 @@ pub fn make(target: Target<'_>, seed: u64, stack: Stack, base: u64) -> (State, V
     registers[RSP] = match stack {
         Stack::Enough | Stack::Preempt => stack_hi - 0x800 - u64::from(random.u8(..)) * 8,
         // Every other time the least that is too little: the comparison is "below or equal".
-        Stack::Short if seed % 2 == 0 => guard,
+        Stack::Short if seed.is_multiple_of(2) => guard,
         Stack::Short => guard - u64::from(random.u8(..) % 16) * 8,
     };
     registers[R14] = g;

@@ -172,7 +172,7 @@ impl Machine {
 
     /// Fills `[start, end)` with `hlt`.
     pub fn erase(&mut self, start: u64, end: u64) -> Result<(), MachineError> {
-        const CHUNK: [u8; 0x1_0000] = [HLT; 0x1_0000];
+        static CHUNK: [u8; 0x1_0000] = [HLT; 0x1_0000];
         let mut at = start;
         while at < end {
             let len = (end - at).min(CHUNK.len() as u64);

@@ -22,12 +22,43 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let image = Image::parse(&data).context("parse")?;
     let finder = Finder::new(&image);
     let t = std::time::Instant::now();
-    let sites: Vec<_> = image.functions().iter().filter_map(|f| finder.find(f).ok()).collect();
-    println!("{} functions {} sites {:?}", image.functions().len(), sites.len(), t.elapsed());
+    let sites: Vec<_> = image
+        .functions()
+        .iter()
+        .filter_map(|f| finder.find(f).ok())
+        .collect();
+    println!(
+        "{} functions {} sites {:?}",
+        image.functions().len(),
+        sites.len(),
+        t.elapsed()
+    );
     let t = std::time::Instant::now();
     let c = crate::executor::unicorn::program::check(&image, &sites, 1, |_| {})?;
-    println!("{:?} {} fn/s {:?} f={} ok={} div={} inc={} unproven={} norel={:?}", image.version(), c.rate(), t.elapsed(), c.functions, c.agreed, c.diverged, c.inconclusive, c.unproven.len(), c.not_relocated.len());
-    for (case, a) in c.failures.iter().take(8) { println!("  {} {a} {:02x?} | {:02x?} | {:02x?} co {:?}", case.function, case.window, case.follow, case.relocated, case.company()); }
-    for n in c.not_relocated.iter().take(5) { println!("{n:?}"); }
+    println!(
+        "{:?} {} fn/s {:?} f={} ok={} div={} inc={} unproven={} norel={:?}",
+        image.version(),
+        c.rate(),
+        t.elapsed(),
+        c.functions,
+        c.agreed,
+        c.diverged,
+        c.inconclusive,
+        c.unproven.len(),
+        c.not_relocated.len()
+    );
+    for (case, a) in c.failures.iter().take(8) {
+        println!(
+            "  {} {a} {:02x?} | {:02x?} | {:02x?} co {:?}",
+            case.function,
+            case.window,
+            case.follow,
+            case.relocated,
+            case.company()
+        );
+    }
+    for n in c.not_relocated.iter().take(5) {
+        println!("{n:?}");
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,3 +1,4 @@
 //! Executors: code and a state -> [`crate::outcome::Outcome`].
 
+pub mod native;
 pub mod unicorn;

@@ -1,0 +1,3 @@
+//! Runs real programs, unhooked and hooked, and watches them from outside.
+
+pub mod process;

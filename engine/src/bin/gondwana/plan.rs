@@ -8,6 +8,7 @@ use gondwana_engine::image::Image;
 use gondwana_engine::plan::{self, HookOptions, Placement, Selection};
 use gondwana_engine::ring::RingGeometry;
 use gondwana_engine::spec::HookSpec;
+use gondwana_engine::verify;
 use serde::Serialize;
 
 /// What would be written to hook functions: each entry before and after, trampolines, module, sizes.
@@ -56,15 +57,26 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks));
     let mut plan = plan::build(&image, &selection.requests, placement)?;
     plan.refused.extend(selection.refused);
+    let verified = verify::verify(&image, plan).map_err(|rejections| {
+        let first = rejections
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        anyhow::anyhow!(
+            "the plan was rejected ({} reasons): {first}",
+            rejections.len()
+        )
+    })?;
+    let plan = verified.plan();
     if args.json {
         let output = Output {
             schema: SCHEMA,
             go: image.version().to_string(),
-            plan: &plan,
+            plan,
         };
         println!("{}", serde_json::to_string(&output)?);
     } else {
-        print!("{}", plan::render(&plan));
+        print!("{}", plan::render(plan));
     }
     Ok(if plan.hooks.is_empty() {
         ExitCode::FAILURE

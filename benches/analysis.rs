@@ -21,7 +21,9 @@ fn input() -> PathBuf {
     if let Some(path) = std::env::var_os("GONDWANA_BENCH_BIN") {
         return path.into();
     }
-    let toolchain = Toolchains::open().and_then(|all| all.get_minor(NEWEST)).expect("a Go toolchain");
+    let toolchain = Toolchains::open()
+        .and_then(|all| all.get_minor(NEWEST))
+        .expect("a Go toolchain");
     toolchain.goroot().join("bin/go")
 }
 
@@ -33,12 +35,20 @@ fn analysis(c: &mut Criterion) {
     group.sample_size(10);
 
     group.throughput(Throughput::Bytes(data.len() as u64));
-    group.bench_function("parse", |b| b.iter(|| Image::parse(black_box(&data)).map(|image| image.functions().len())));
-    group.bench_function("inlined_copies", |b| b.iter(|| image.inlined_copies().len()));
+    group.bench_function("parse", |b| {
+        b.iter(|| Image::parse(black_box(&data)).map(|image| image.functions().len()))
+    });
+    group.bench_function("inlined_copies", |b| {
+        b.iter(|| image.inlined_copies().len())
+    });
     group.bench_function("decide_all", |b| {
         b.iter(|| {
             let finder = Finder::new(&image);
-            image.functions().iter().filter(|function| finder.find(function).is_ok()).count()
+            image
+                .functions()
+                .iter()
+                .filter(|function| finder.find(function).is_ok())
+                .count()
         });
     });
 
@@ -48,7 +58,10 @@ fn analysis(c: &mut Criterion) {
     let placement = Placement::nominal(&image, shape);
     group.throughput(Throughput::Elements(everything.requests.len() as u64));
     group.bench_function("plan_all", |b| {
-        b.iter(|| plan::build(&image, black_box(&everything.requests), placement).map(|plan| plan.writes.len()));
+        b.iter(|| {
+            plan::build(&image, black_box(&everything.requests), placement)
+                .map(|plan| plan.writes.len())
+        });
     });
     group.finish();
 }

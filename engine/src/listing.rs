@@ -35,6 +35,13 @@ pub fn listing(code: &[u8], at: RunAddr, label: impl Fn(RunAddr) -> Option<Strin
     out
 }
 
+/// One instruction, without address and bytes.
+pub(crate) fn text(instruction: &Instruction) -> String {
+    let mut text = String::new();
+    formatter().format(instruction, &mut text);
+    text
+}
+
 /// The Intel syntax that every listing uses.
 pub(crate) fn formatter() -> IntelFormatter {
     let mut formatter = IntelFormatter::new();

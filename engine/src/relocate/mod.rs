@@ -12,6 +12,7 @@ mod ip_relative;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 
 use crate::addr::{LinkAddr, RunAddr, Slide};
+use crate::listing::text;
 use crate::site::{Refusal, RefusalCode, Site};
 
 /// A window, moved.
@@ -110,7 +111,7 @@ fn falls_through(displaced: &[Instruction]) -> bool {
 fn class(instruction: &Instruction) -> Result<Class, Refusal> {
     let not_relocatable = || {
         let at = LinkAddr::new(instruction.ip());
-        Refusal::new(RefusalCode::NotRelocatable, at, instruction.to_string())
+        Refusal::new(RefusalCode::NotRelocatable, at, text(instruction))
     };
     if instruction.is_invalid()
         || instruction.op0_kind() == OpKind::NearBranch16
@@ -200,7 +201,7 @@ fn out_of_reach(instruction: &Instruction) -> Refusal {
     Refusal::new(
         RefusalCode::OutOfReach,
         LinkAddr::new(instruction.ip()),
-        instruction.to_string(),
+        text(instruction),
     )
 }
 

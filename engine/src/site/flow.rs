@@ -8,6 +8,7 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKi
 use super::window::Window;
 use super::{Body, Refusal, RefusalCode};
 use crate::addr::LinkAddr;
+use crate::listing::text;
 
 /// What the walk found.
 pub(super) struct Flow {
@@ -55,7 +56,7 @@ pub(super) fn walk(
                 return Err(Refusal::new(
                     RefusalCode::IndirectJump,
                     at,
-                    instruction.to_string(),
+                    text(&instruction),
                 ));
             }
             FlowControl::IndirectCall => leaf = false,
@@ -71,14 +72,14 @@ pub(super) fn walk(
                         return Err(Refusal::new(
                             RefusalCode::BranchIntoWindow,
                             at,
-                            instruction.to_string(),
+                            text(&instruction),
                         ));
                     }
                     Some(0) if in_window => {
                         return Err(Refusal::new(
                             RefusalCode::WindowLoops,
                             at,
-                            instruction.to_string(),
+                            text(&instruction),
                         ));
                     }
                     Some(offset) if offset < body.code.len() as u64 => {
@@ -132,7 +133,7 @@ impl Arguments {
             return Err(Refusal::new(
                 RefusalCode::SpecialFrame,
                 at,
-                instruction.to_string(),
+                text(instruction),
             ));
         }
         let Some((_, delta)) = self.step else {
@@ -148,7 +149,7 @@ impl Arguments {
             Err(Refusal::new(
                 code,
                 at,
-                format!("{instruction} with a frame of {delta} bytes"),
+                format!("{} with a frame of {delta} bytes", text(instruction)),
             ))
         };
         match offset {

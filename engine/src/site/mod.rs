@@ -132,7 +132,7 @@ impl<'i, 'd> Finder<'i, 'd> {
     #[must_use]
     pub fn new(image: &'i Image<'d>) -> Self {
         // 1.17 could be built without the register ABI (GOEXPERIMENT=noregabi): then compiled functions with a stack
-        // check load g from TLS, in RCX. `runtime.main` has one in every version.
+        // check load g from TLS, and those without one give no sign. `runtime.main` has a check in every version.
         let sample = image.functions_named("runtime.main").next();
         let code = sample.and_then(|f| {
             image
@@ -140,7 +140,7 @@ impl<'i, 'd> Finder<'i, 'd> {
                 .map(|code| (f, code))
         });
         let compiled_abi = match code {
-            Some((f, code)) if prologue::loads_rcx_from_tls(code, f.entry) => Abi::Abi0,
+            Some((f, code)) if prologue::begins_with_load_of_g(code, f.entry) => Abi::Abi0,
             _ => image.facts().compiled_abi,
         };
         Self {

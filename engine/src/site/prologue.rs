@@ -58,11 +58,12 @@ pub(super) fn recognise(body: &Body<'_, '_>) -> Option<Found> {
     })
 }
 
-/// Whether the code begins by loading g into RCX, as compiled functions without the register ABI do.
-pub(super) fn loads_rcx_from_tls(code: &[u8], entry: LinkAddr) -> bool {
+/// Whether the code begins by loading g, as compiled functions without the register ABI do.
+pub(super) fn begins_with_load_of_g(code: &[u8], entry: LinkAddr) -> bool {
     load_of_g(&mut Cursor {
         instructions: &head(code, entry),
-    }) == Some(Register::RCX)
+    })
+    .is_some()
 }
 
 /// The register into which g is loaded from thread-local storage by the instructions at the cursor; moves past them.

@@ -9,6 +9,7 @@ use super::limits::JUMP;
 use super::{Body, Refusal, RefusalCode};
 use crate::addr::LinkAddr;
 use crate::golang::Abi;
+use crate::listing::text;
 
 /// What the jump displaces.
 pub(super) struct Window<'d> {
@@ -124,7 +125,7 @@ pub(super) fn may_move(window: &Window<'_>, abi: Abi, assembly: bool) -> Result<
 }
 
 fn objection(instruction: &Instruction, safe: &SafeBases) -> Option<(RefusalCode, String)> {
-    let says = |code| Some((code, instruction.to_string()));
+    let says = |code| Some((code, text(instruction)));
     match instruction.flow_control() {
         FlowControl::Call | FlowControl::IndirectCall => return says(RefusalCode::DisplacedCall),
         FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {

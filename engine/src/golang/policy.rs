@@ -1331,6 +1331,20 @@ pub fn assembly_is_abi0(compiled: Abi, has_args_map: bool, args: u32) -> bool {
     has_args_map || (compiled == Abi::Abi0 && args > 0)
 }
 
+/// Whether the function belongs to the runtime or what it is made of. Its assembly calls its own assembly with values in
+/// registers that ABI0 lets the callee destroy: `clone` keeps the new thread's function in R12 across `settls` and
+/// `stackcheck` (`runtime/sys_linux_amd64.s`), so that a trampoline there ends the program.
+pub fn is_runtime_package(name: &str) -> bool {
+    const PACKAGES: [&str; 5] = [
+        "runtime.",
+        "runtime/internal/",
+        "internal/runtime/",
+        "internal/bytealg.",
+        "internal/cpu.",
+    ];
+    PACKAGES.iter().any(|package| name.starts_with(package))
+}
+
 /// Names of the line table that stand for data in the text segment: the build ID (`cmd/link`, `go.buildid`).
 #[must_use]
 pub fn is_pseudo(name: &str) -> bool {

@@ -18,6 +18,15 @@ const G_LOADED_WITHIN: usize = 48;
 pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
     let function = &body.function;
     if body.is_assembly() {
+        if policy::is_runtime_package(function.name) {
+            let detail =
+                "assembly of the runtime: its callers rely on which registers it leaves alone";
+            return Err(Refusal::new(
+                RefusalCode::PrivateAbi,
+                function.entry,
+                detail,
+            ));
+        }
         let args = function.args.unwrap_or(0);
         if policy::assembly_is_abi0(body.compiled_abi, function.has_args_map, args) {
             return Ok(Abi::Abi0);

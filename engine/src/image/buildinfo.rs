@@ -9,14 +9,14 @@
 //!
 //! Symbols and section names are not asked.
 
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, Register};
 
 use crate::addr::LinkAddr;
 use crate::golang::{Facts, GoVersion};
 
 use super::elf::{Elf, Segment};
 use super::error::{ImageError, ImageErrorCode};
-use super::functions::{self, Names};
+use super::functions;
 use super::limits;
 use super::modinfo::ModInfo;
 use super::moduledata::Module;
@@ -199,27 +199,17 @@ fn variable<'d>(elf: &Elf<'d>, module: &Module<'d>) -> Result<&'d str, ImageErro
 
 /// The addresses that `runtime.schedinit` reads or writes relative to the instruction pointer or absolutely.
 fn used_by_schedinit(elf: &Elf<'_>, module: &Module<'_>) -> Vec<LinkAddr> {
-    // Entries and names stand at the same place in all versions of one generation.
-    let read = || {
-        let facts = Facts::for_version(module.generation.oldest()).ok()?;
-        let mut names = Names::new(module, elf.len);
-        let functions = functions::read(elf, module, &facts, None, &mut names).ok()?;
-        let schedinit = functions
-            .iter()
-            .find(|function| function.name == "runtime.schedinit")?;
-        let code = elf.bytes(schedinit.entry, schedinit.size as usize)?;
-        let mut decoder = Decoder::with_ip(64, code, schedinit.entry.get(), DecoderOptions::NONE);
-        let memory = decoder.iter().filter(|instruction| {
-            instruction.is_ip_rel_memory_operand()
-                || (instruction.memory_base() == iced_x86::Register::None
-                    && instruction.memory_index() == iced_x86::Register::None
-                    && instruction.memory_displacement64() != 0)
-        });
-        Some(
-            memory
-                .map(|instruction| LinkAddr::new(instruction.memory_displacement64()))
-                .collect(),
-        )
+    let Some(code) = functions::code_named(elf, module, "runtime.schedinit") else {
+        return Vec::new();
     };
-    read().unwrap_or_default()
+    let decoder = Decoder::with_ip(64, code.bytes, code.entry.get(), DecoderOptions::NONE);
+    let fixed = decoder.into_iter().filter(|instruction| {
+        instruction.is_ip_rel_memory_operand()
+            || (instruction.memory_base() == Register::None
+                && instruction.memory_index() == Register::None
+                && instruction.memory_displacement64() != 0)
+    });
+    fixed
+        .map(|instruction| LinkAddr::new(instruction.memory_displacement64()))
+        .collect()
 }

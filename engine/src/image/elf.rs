@@ -11,6 +11,7 @@ use object::{LittleEndian, pod};
 use crate::addr::{FileOffset, LinkAddr};
 
 use super::error::{ImageError, ImageErrorCode};
+use super::limits;
 use super::read::u64_at;
 use super::relocations::Relocations;
 
@@ -196,7 +197,8 @@ impl<'d> Elf<'d> {
                 })
             });
         let relocated = self.relocations.iter().filter(move |&(at, value)| {
-            wanted(value) && self.segment_at(at).is_some_and(|segment| segment.writable)
+            let is_writable = || self.segment_at(at).is_some_and(|segment| segment.writable);
+            wanted(value) && at.get() % 8 == 0 && is_writable() && self.bytes(at, 8).is_some()
         });
         plain.chain(relocated)
     }
@@ -298,6 +300,7 @@ fn segments<'d>(
     programs: &'d [ProgramHeader64<LittleEndian>],
 ) -> Result<Vec<Segment<'d>>, ImageError> {
     let mut segments = Vec::new();
+    let mut budget = (data.len() as u64).saturating_mul(limits::SEGMENT_BYTES_PER_INPUT_BYTE);
     for program in programs
         .iter()
         .filter(|program| program.p_type(LE) == elf::PT_LOAD)
@@ -325,6 +328,13 @@ fn segments<'d>(
         if memory_size == 0 {
             continue;
         }
+        budget = budget.checked_sub(file_size).ok_or_else(|| {
+            corrupt(
+                offset,
+                "segments that share their bytes",
+                "segments with bytes of their own",
+            )
+        })?;
         let flags = program.p_flags(LE).0;
         segments.push(Segment {
             start,
@@ -354,18 +364,28 @@ fn segments<'d>(
     Ok(segments)
 }
 
+/// Reads what is wanted of the section headers; whatever is wrong with them only leaves something out.
 fn sections(data: &[u8], header: &FileHeader64<LittleEndian>) -> Sections {
-    let Ok(headers) = header.sections(LE, data) else {
-        return Sections::default();
-    };
+    let headers = header.section_headers(LE, data).unwrap_or_default();
+    let names = header
+        .section_strings_index(LE, data)
+        .ok()
+        .and_then(|index| headers.get(index.0));
+    let names = names
+        .and_then(|section| section.data(LE, data).ok())
+        .unwrap_or_default();
     let mut found = Sections {
         headers: !headers.is_empty(),
         ..Sections::default()
     };
-    for section in headers.iter() {
-        let name = headers.section_name(LE, section).unwrap_or_default();
+    for section in headers {
+        // Only the beginning of a name is looked at, whatever its length.
+        let name = usize::try_from(section.sh_name(LE))
+            .ok()
+            .and_then(|at| names.get(at..))
+            .unwrap_or_default();
         found.symbols |= section.sh_type(LE) == elf::SHT_SYMTAB;
-        found.dwarf |= matches!(name, b".debug_info" | b".zdebug_info");
+        found.dwarf |= name.starts_with(b".debug_info\0") || name.starts_with(b".zdebug_info\0");
     }
     found
 }

@@ -263,6 +263,32 @@ pub(super) fn read<'d>(
     Ok(out)
 }
 
+/// The code of one function.
+pub(super) struct Code<'d> {
+    pub(super) entry: LinkAddr,
+    pub(super) bytes: &'d [u8],
+}
+
+/// The code of the first function of this name, before the exact version is known: entries and names stand at the same
+/// place in all versions of one generation, the rest of the record does not.
+pub(super) fn code_named<'d>(elf: &Elf<'d>, module: &Module<'d>, name: &str) -> Option<Code<'d>> {
+    let layout = Facts::for_version(module.generation.oldest()).ok()?.func;
+    let mut names = Names::new(module, elf.len);
+    let index = (0..module.count).find(|&index| {
+        let record = module
+            .record_offset(index)
+            .and_then(|offset| Record::at_offset(module, layout, offset));
+        let found = record.and_then(|record| names.bytes(record.name_offset()?));
+        found == Some(name.as_bytes())
+    })?;
+    let entry = module.entry(elf, index)?;
+    let len = module.entry(elf, index + 1)?.offset_from(entry)?;
+    Some(Code {
+        entry,
+        bytes: elf.bytes(entry, usize::try_from(len).ok()?)?,
+    })
+}
+
 fn function<'d>(
     elf: &Elf<'d>,
     gofunc: Option<LinkAddr>,

@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use crate::addr::LinkAddr;
 use crate::golang::{Facts, InlineLayout};
 
+use super::Function;
 use super::elf::Elf;
 use super::functions::{Names, Record};
 use super::moduledata::Module;
 use super::pcvalue::PcValues;
 use super::read::u32_at;
-use super::{Function, limits};
 
-/// Number of inlined copies by name. Where hostile tables would make this walk too long or too large it stops early.
+/// Number of inlined copies by name. Where trees of a hostile file share their bytes the walk stops early.
 pub(super) fn copies<'d>(
     elf: &Elf<'d>,
     module: &Module<'d>,
@@ -48,7 +48,7 @@ fn by_name_offset<'d>(
     functions: &[Function<'d>],
 ) -> HashMap<u32, u32> {
     let mut counts: HashMap<u32, u32> = HashMap::new();
-    let mut table_bytes = elf.len.saturating_mul(limits::PCVALUE_BYTES_PER_INPUT_BYTE);
+    // Trees do not overlap, so this many elements at most are in the file.
     let mut elements = elf.len / layout.size as usize;
     for function in functions {
         let found = (|| {
@@ -61,18 +61,11 @@ fn by_name_offset<'d>(
             ))
         })();
         let Some((tree, table)) = found else { continue };
-        let mut values = PcValues::new(
-            table
-                .get(..table_bytes.min(table.len()))
-                .unwrap_or_default(),
-            function.entry,
-        );
+        let values = PcValues::new(table, function.entry, function.size);
         let last = values
-            .by_ref()
             .map(|(_, index)| index)
             .max()
             .and_then(|index| usize::try_from(index).ok());
-        table_bytes = table_bytes.saturating_sub(values.read());
         let Some(last) = last else { continue };
         for element in tree
             .chunks_exact(layout.size as usize)

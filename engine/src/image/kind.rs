@@ -20,7 +20,7 @@ pub(super) fn has_entry(elf: &Elf<'_>) -> Result<(), ImageError> {
     let found = "a shared library or plugin (no entry point)";
     Err(ImageError::new(
         ImageErrorCode::NotMainProgram,
-        elf.entry,
+        ENTRY_FIELD,
         found,
         "a main program",
     ))

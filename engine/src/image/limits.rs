@@ -12,10 +12,10 @@ pub(super) const VERSIONS: usize = 256;
 pub(super) const VERSION_LEN: u64 = 128;
 /// How many bytes of names may be read, as a multiple of the file's length. Names may share bytes, but not often.
 pub(super) const NAME_BYTES_PER_INPUT_BYTE: usize = 4;
-/// How many bytes of pc-value tables a walk over all inline trees may read, as a multiple of the file's length (equal
-/// tables are shared between functions).
-pub(super) const PCVALUE_BYTES_PER_INPUT_BYTE: usize = 4;
 /// Places whose code is decoded for the offset of the thread-local g.
 pub(super) const TLS_SITES: usize = 1024;
 /// Bytes of each function that are searched for a load of g.
 pub(super) const TLS_WINDOW: usize = 96;
+/// How many bytes all loadable segments may take from the file together, as a multiple of its length. Real segments
+/// share no bytes, or a page at their borders.
+pub(super) const SEGMENT_BYTES_PER_INPUT_BYTE: u64 = 2;

@@ -15,6 +15,8 @@
 //! | `limits` | what hostile input may cost |
 
 mod buildinfo;
+#[cfg(any(test, feature = "test-support"))]
+pub mod check;
 mod elf;
 mod error;
 mod functions;
@@ -28,6 +30,10 @@ mod pclntab;
 mod pcvalue;
 mod read;
 mod relocations;
+#[cfg(any(test, feature = "test-support"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use crate::addr::{LinkAddr, Slide};
@@ -285,7 +291,7 @@ impl<'d> Image<'d> {
             .filter(|&offset| offset != 0);
         let table = offset.and_then(|offset| self.module.pcvalues.get(offset as usize..));
         table.map_or_else(PcValues::empty, |table| {
-            PcValues::new(table, function.entry)
+            PcValues::new(table, function.entry, function.size)
         })
     }
 

@@ -85,11 +85,14 @@ impl<'d> Module<'d> {
         let minpc = fields.address(layout.minpc, "minpc")?;
         let maxpc = fields.address(layout.maxpc, "maxpc")?;
         let text = fields.address(layout.text, "text")?;
-        if minpc >= maxpc || !elf.is_code(minpc) {
+        let code = maxpc
+            .offset_from(minpc)
+            .and_then(|len| elf.bytes(minpc, usize::try_from(len).ok()?));
+        if code.is_none_or(<[u8]>::is_empty) || !elf.is_code(minpc) {
             return Err(corrupt(
                 at,
                 format!("code from {minpc} to {maxpc}"),
-                "a range of code",
+                "a range of code in the file",
             ));
         }
         let (records_at, records) = fields.slice(layout.pclntable, 1, "pclntable")?;

@@ -5,23 +5,28 @@ use crate::addr::LinkAddr;
 use super::read::uvarint;
 
 /// The steps of one table: `(end, value)`, where `value` holds from the end of the step before (at first the
-/// function's entry) up to `end`. Ends at the table's end mark, or where the bytes stop making sense.
+/// function's entry) up to `end`. Ends at the table's end mark, at the function's end, or where the bytes stop making
+/// sense: there are never more steps than the function has bytes.
 #[derive(Clone, Debug)]
 pub(super) struct PcValues<'d> {
     rest: &'d [u8],
-    read: usize,
     pc: LinkAddr,
+    /// Steps that may still come.
+    left: u32,
+    end: Option<LinkAddr>,
     value: i32,
     first: bool,
 }
 
 impl<'d> PcValues<'d> {
-    /// The table at the start of `bytes`, of the function at `entry`.
-    pub(super) fn new(bytes: &'d [u8], entry: LinkAddr) -> Self {
+    /// The table at the start of `bytes`, of the function of `size` bytes at `entry`.
+    pub(super) fn new(bytes: &'d [u8], entry: LinkAddr, size: u32) -> Self {
+        let end = entry.checked_add(u64::from(size));
         Self {
             rest: bytes,
-            read: 0,
             pc: entry,
+            left: size,
+            end,
             value: -1,
             first: true,
         }
@@ -29,12 +34,7 @@ impl<'d> PcValues<'d> {
 
     /// No steps at all.
     pub(super) fn empty() -> Self {
-        Self::new(&[], LinkAddr::new(0))
-    }
-
-    /// Bytes read so far.
-    pub(super) fn read(&self) -> usize {
-        self.read
+        Self::new(&[], LinkAddr::new(0), 0)
     }
 }
 
@@ -42,14 +42,14 @@ impl Iterator for PcValues<'_> {
     type Item = (LinkAddr, i32);
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
         let (value_delta, rest) = uvarint(self.rest)?;
         if value_delta == 0 && !self.first {
-            self.rest = &[];
+            self.left = 0;
             return None;
         }
         let (pc_delta, rest) = uvarint(rest)?;
         self.first = false;
-        self.read += self.rest.len() - rest.len();
         self.rest = rest;
         let zigzag = if value_delta & 1 != 0 {
             !(value_delta >> 1)
@@ -57,7 +57,10 @@ impl Iterator for PcValues<'_> {
             value_delta >> 1
         };
         self.value = self.value.wrapping_add(zigzag as i32);
-        self.pc = self.pc.checked_add(u64::from(pc_delta))?;
+        self.pc = self
+            .pc
+            .checked_add(u64::from(pc_delta))
+            .filter(|&pc| Some(pc) <= self.end)?;
         Some((self.pc, self.value))
     }
 }
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     fn steps(bytes: &[u8]) -> Vec<(u64, i32)> {
-        PcValues::new(bytes, LinkAddr::new(0x1000))
+        PcValues::new(bytes, LinkAddr::new(0x1000), 300)
             .map(|(pc, value)| (pc.get(), value))
             .collect()
     }
@@ -92,7 +95,15 @@ mod tests {
         assert_eq!(steps(&[]), []);
         assert_eq!(steps(&[2]), []);
         assert_eq!(steps(&[2, 0x80]), []);
-        let mut far = PcValues::new(&[2, 0xff, 0x7f, 2, 1, 0], LinkAddr::new(u64::MAX - 5));
+        let mut far = PcValues::new(&[2, 0xff, 0x7f, 2, 1, 0], LinkAddr::new(u64::MAX - 5), 300);
         assert_eq!(far.next(), None);
+    }
+
+    #[test]
+    fn steps_end_with_the_function() {
+        let past_the_end = PcValues::new(&[2, 4, 2, 4, 2, 4, 0], LinkAddr::new(0x1000), 8);
+        assert_eq!(past_the_end.count(), 2);
+        let standing_still = PcValues::new(&[2, 0, 2, 0, 2, 0, 2, 0], LinkAddr::new(0x1000), 3);
+        assert_eq!(standing_still.count(), 3);
     }
 }

@@ -22,6 +22,7 @@
 
 pub mod addr;
 pub mod emit;
+pub mod event;
 pub mod golang;
 pub mod image;
 pub mod inject;

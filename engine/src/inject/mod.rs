@@ -11,6 +11,9 @@
 
 pub mod failure;
 pub mod gadget;
+pub mod install;
+pub mod marker;
+pub mod place;
 pub mod remote;
 pub mod session;
 

@@ -1,0 +1,255 @@
+//! The lines of a stream, as data. Every change here changes [`VERSION`], `engine/docs/STREAM.md` and the golden.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use crate::addr::RunAddr;
+use crate::ring::{Span, Totals};
+
+/// Name of the schema, in every header.
+pub const SCHEMA: &str = "gondwana.stream";
+/// Version of the schema; a reader reads its own only.
+pub const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Whether the program runs hooked.
+    pub hooked: bool,
+    /// If not, why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Where.
+    pub host: Host,
+    /// Which process.
+    pub process: Process,
+    /// Which program; absent if it is no Go program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+    /// The hooks, by id.
+    pub hooks: Vec<Hook>,
+    /// Functions that were asked for and are not hooked.
+    pub refusals: Vec<Refused>,
+    /// How time stamps became times; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+}
+
+/// Why a program runs unhooked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// Stable code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The machine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Release of its kernel.
+    pub kernel: String,
+}
+
+/// The process.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// When it started, in clock ticks after boot: with the id it names the process for ever.
+    pub start: u64,
+    /// The executed file.
+    pub exe: String,
+}
+
+/// The program.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// `runtime.buildVersion`.
+    pub go: String,
+    /// Import path of package main; empty if unknown.
+    pub path: String,
+    /// Path and version of the main module; empty if unknown.
+    pub module: String,
+    /// Build settings, as `go version -m` shows them; empty before Go 1.18.
+    pub settings: BTreeMap<String, String>,
+    /// How far the loader moved the program.
+    pub slide: RunAddr,
+}
+
+/// One hook.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// Its number in span lines: its index in the list.
+    pub id: u32,
+    /// The function.
+    pub name: String,
+    /// Its entry in the process.
+    pub entry: RunAddr,
+    /// `frame`.
+    pub strategy: String,
+    /// `abi0` or `abi-internal`.
+    pub abi: String,
+    /// Bytes of stack arguments and spill area.
+    pub args: u32,
+    /// Calls that the compiler inlined are not seen; in so many places it did.
+    pub inlined: u32,
+    /// What the program can notice, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<String>,
+    /// Whether raw words are recorded.
+    pub raw: bool,
+}
+
+/// A function that was asked for and is not hooked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The function.
+    pub name: String,
+    /// Stable code.
+    pub code: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// One moment: counter and time of day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Time stamp counter.
+    pub tsc: u64,
+    /// Nanoseconds since 1970.
+    pub unix_ns: u64,
+}
+
+/// One finished call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpanLine {
+    /// Id of the hook.
+    pub span: u32,
+    /// Nanoseconds since 1970 at entry.
+    pub start: u64,
+    /// Nanoseconds from entry to exit.
+    pub dur: u64,
+    /// Goroutine id.
+    pub g: u64,
+    /// Linux thread id at exit.
+    pub tid: u64,
+    /// Id of the runtime's M at exit.
+    pub m: u64,
+    /// Bytes of stack in use at entry.
+    pub depth: u64,
+    /// Raw words at entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<u64>>,
+    /// Raw words at exit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<Vec<u64>>,
+}
+
+impl SpanLine {
+    /// The line of a record.
+    #[must_use]
+    pub fn new(span: &Span, clock: &Clock) -> Self {
+        let start = clock.unix_ns(span.entry_tsc);
+        let (args, results) = span.raw.unzip();
+        Self {
+            span: span.hook,
+            start,
+            // Counters of two CPUs may differ by some ticks.
+            dur: clock.unix_ns(span.exit_tsc).saturating_sub(start),
+            g: span.goid,
+            tid: span.tid,
+            m: span.m,
+            depth: span.depth,
+            args: args.map(Vec::from),
+            results: results.map(Vec::from),
+        }
+    }
+}
+
+/// The last line's contents.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Calls that got a frame, by hook. Those without a span did not return: they panicked, or the program ended.
+    pub entered: Vec<u64>,
+    /// Span lines, by hook.
+    pub spans: Vec<u64>,
+    /// Calls whose span found its ring full.
+    pub lost: u64,
+    /// Calls that ran without their hook.
+    pub skipped: Skipped,
+    /// Records that could not be read.
+    pub malformed: u64,
+    /// How the program ended; null if that could not be learned.
+    pub exit: Option<ExitStatus>,
+    /// A second moment, at the end; absent if the program ran unhooked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Anchor>,
+}
+
+/// Calls that ran without their hook, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// Too little stack.
+    pub no_room: u64,
+    /// Outside of any goroutine.
+    pub no_g: u64,
+    /// On the signal stack.
+    pub gsignal: u64,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExitStatus {
+    /// With this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl End {
+    /// From what rings and reader have counted.
+    #[must_use]
+    pub fn new(totals: Totals, exit: Option<ExitStatus>, anchor: Option<Anchor>) -> Self {
+        Self {
+            entered: totals.entered,
+            spans: totals.spans,
+            lost: totals.lost,
+            skipped: Skipped {
+                no_room: totals.skipped_no_room,
+                no_g: totals.skipped_no_g,
+                gsignal: totals.skipped_gsignal,
+            },
+            malformed: totals.malformed,
+            exit,
+            anchor,
+        }
+    }
+}
+
+/// The last line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndLine {
+    pub(super) end: End,
+}

@@ -1,0 +1,407 @@
+//! The rings -> [`Span`]s and counts. The one reader; never trusts what it reads, never waits for the program.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::layout::{
+    MAGIC, RECORD_SIZE, RING_ENTERED, RING_HEAD, RING_LOST, RING_TAIL, RingGeometry,
+    SKIPPED_GSIGNAL, SKIPPED_NO_G, SKIPPED_NO_ROOM, VERSION,
+};
+use super::record::{Record, Span, decode, sequence};
+use super::shared::SharedMemory;
+
+/// What one look at all rings found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Drained {
+    /// Spans handed out.
+    pub spans: u64,
+    /// Records in the fullest ring.
+    pub fullest: u64,
+}
+
+/// What the rings and their reader have counted so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Calls that got a frame, by hook.
+    pub entered: Vec<u64>,
+    /// Spans handed out, by hook.
+    pub spans: Vec<u64>,
+    /// Spans that found their ring full.
+    pub lost: u64,
+    /// Calls that ran unhooked because the stack had no room.
+    pub skipped_no_room: u64,
+    /// Calls that ran unhooked because there was no g or m.
+    pub skipped_no_g: u64,
+    /// Calls that ran unhooked because they were on the signal stack.
+    pub skipped_gsignal: u64,
+    /// Records that were none, or that no writer finished.
+    pub malformed: u64,
+}
+
+/// Reads the rings of one process.
+#[derive(Debug)]
+pub struct Reader {
+    memory: SharedMemory,
+    geometry: RingGeometry,
+    /// Records consumed, by ring; the shared ring is the last one. The mapping holds copies, for the writers.
+    tails: Vec<u64>,
+    spans: Vec<u64>,
+    malformed: u64,
+}
+
+impl Reader {
+    /// Makes `file` the rings of a process that is not hooked yet: sets its size and writes the header.
+    pub fn create(file: &File, geometry: RingGeometry) -> io::Result<Self> {
+        if !geometry.is_valid() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("rings cannot have the shape {geometry:?}"),
+            ));
+        }
+        file.set_len(geometry.size())?;
+        let memory = SharedMemory::map(file, geometry.size())?;
+        for (index, word) in header(geometry).into_iter().enumerate() {
+            memory.store(8 * index as u64, word, Ordering::Relaxed);
+        }
+        Ok(Self {
+            memory,
+            geometry,
+            tails: vec![0; geometry.rings as usize + 1],
+            spans: vec![0; geometry.hooks as usize],
+            malformed: 0,
+        })
+    }
+
+    /// Hands out every finished span.
+    pub fn drain(&mut self, mut sink: impl FnMut(&Span)) -> Drained {
+        let mut drained = Drained::default();
+        for ring in 0..=self.geometry.rings {
+            let records = self.drain_ring(ring, &mut drained.spans, &mut sink);
+            drained.fullest = drained.fullest.max(records);
+        }
+        drained
+    }
+
+    /// As [`Self::drain`], for a process that has ended: records that no writer finished are counted malformed.
+    pub fn finish(&mut self, mut sink: impl FnMut(&Span)) -> Drained {
+        let drained = self.drain(&mut sink);
+        let base = self.geometry.ring(self.geometry.rings);
+        // Acquire: as in `drain_ring`.
+        let head = self.memory.load(base + RING_HEAD, Ordering::Acquire);
+        if let Some(tail) = self.tails.last_mut() {
+            // Each of them hides what was published behind it: hand that out too.
+            let waiting = head.wrapping_sub(*tail).min(u64::from(self.geometry.slots));
+            for _ in 0..waiting {
+                let position = *self.tails.last().unwrap_or(&head);
+                if position == head {
+                    break;
+                }
+                let mut spans = 0;
+                if self.drain_ring(self.geometry.rings, &mut spans, &mut sink) == 0 {
+                    self.malformed += 1;
+                    if let Some(tail) = self.tails.last_mut() {
+                        *tail = position.wrapping_add(1);
+                    }
+                }
+            }
+        }
+        drained
+    }
+
+    /// One ring; how many records were consumed.
+    fn drain_ring(&mut self, ring: u32, spans: &mut u64, sink: &mut impl FnMut(&Span)) -> u64 {
+        let base = self.geometry.ring(ring);
+        let shared = ring == self.geometry.rings;
+        let Some(&start) = self.tails.get(ring as usize) else {
+            return 0;
+        };
+        // Acquire pairs with the trampoline's plain `add [head], k` after the record's stores (x86-TSO keeps stores in
+        // order): records below `head` are complete. In the shared ring `head` only reserves.
+        let head = self.memory.load(base + RING_HEAD, Ordering::Acquire);
+        let waiting = head.wrapping_sub(start);
+        if waiting == 0 {
+            return 0;
+        }
+        let mut tail = start;
+        if waiting > u64::from(self.geometry.slots) {
+            // No trampoline does this: something else wrote here. Start again at what it claims.
+            self.malformed += 1;
+            tail = head;
+        }
+        while tail != head {
+            let Some(taken) = self.record(base, tail, head, shared, spans, sink) else {
+                break;
+            };
+            tail = tail.wrapping_add(taken);
+        }
+        if let Some(own) = self.tails.get_mut(ring as usize) {
+            *own = tail;
+        }
+        // Release pairs with the trampoline's plain load of `tail` before it writes a slot: our loads are done by then.
+        self.memory.store(base + RING_TAIL, tail, Ordering::Release);
+        tail.wrapping_sub(start)
+    }
+
+    /// The record at `position` and those that belong to it; how many that were, `None` if the first is unfinished.
+    fn record(
+        &mut self,
+        base: u64,
+        position: u64,
+        head: u64,
+        shared: bool,
+        spans: &mut u64,
+        sink: &mut impl FnMut(&Span),
+    ) -> Option<u64> {
+        let words = self.words(base, position);
+        let Some(words) = words else {
+            if shared {
+                return None;
+            }
+            self.malformed += 1;
+            return Some(1);
+        };
+        let hooks = self.geometry.hooks;
+        let (mut span, raw) = match decode(&words, hooks) {
+            Some(Record::Span(span, raw)) => (span, raw),
+            // Raw words without their span, or no record at all.
+            _ => {
+                self.malformed += 1;
+                return Some(1);
+            }
+        };
+        let mut taken = 1;
+        if raw {
+            if head.wrapping_sub(position) < 3 {
+                self.malformed += 1;
+                return Some(1);
+            }
+            // The span is published last of the three.
+            let follow = |n| {
+                let words = self.words(base, position.wrapping_add(n))?;
+                decode(&words, hooks)
+            };
+            match (follow(1), follow(2)) {
+                (Some(Record::Args(a, args)), Some(Record::Results(r, results)))
+                    if a == span.hook && r == span.hook =>
+                {
+                    span.raw = Some((args, results));
+                    taken = 3;
+                }
+                _ => {
+                    self.malformed += 1;
+                    return Some(1);
+                }
+            }
+        }
+        *spans += 1;
+        if let Some(count) = self.spans.get_mut(span.hook as usize) {
+            *count += 1;
+        }
+        sink(&span);
+        Some(taken)
+    }
+
+    /// The eight words of a record; `None` if its sequence number is another one.
+    fn words(&self, base: u64, position: u64) -> Option<[u64; 8]> {
+        let slot = position & u64::from(self.geometry.slots - 1);
+        let at = base + self.geometry.records() + RECORD_SIZE * slot;
+        // Acquire pairs with the trampoline's store of the sequence number, the last one of a record: the words behind
+        // it are complete.
+        let first = self.memory.load(at, Ordering::Acquire);
+        if sequence(first) != sequence(position.wrapping_add(1)) {
+            return None;
+        }
+        let mut words = [first; 8];
+        for (index, word) in words.iter_mut().enumerate().skip(1) {
+            *word = self.memory.load(at + 8 * index as u64, Ordering::Relaxed);
+        }
+        Some(words)
+    }
+
+    /// Counts so far. While the program runs, counters of different threads are of slightly different moments.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        // Relaxed: counters, which order nothing.
+        let load = |offset| self.memory.load(offset, Ordering::Relaxed);
+        let rings = || (0..=self.geometry.rings).map(|ring| self.geometry.ring(ring));
+        let sum =
+            |offset: u64| rings().fold(0u64, |sum, base| sum.wrapping_add(load(base + offset)));
+        Totals {
+            entered: (0..u64::from(self.geometry.hooks))
+                .map(|hook| sum(RING_ENTERED + 8 * hook))
+                .collect(),
+            spans: self.spans.clone(),
+            lost: sum(RING_LOST),
+            skipped_no_room: load(SKIPPED_NO_ROOM),
+            skipped_no_g: load(SKIPPED_NO_G),
+            skipped_gsignal: load(SKIPPED_GSIGNAL),
+            malformed: self.malformed,
+        }
+    }
+}
+
+/// The first words of the mapping.
+#[must_use]
+pub fn header(geometry: RingGeometry) -> [u64; 3] {
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    [
+        MAGIC,
+        pair(VERSION, geometry.rings),
+        pair(geometry.slots, geometry.hooks),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Kind;
+    use super::*;
+
+    const SHAPE: RingGeometry = RingGeometry {
+        rings: 2,
+        slots: 4,
+        hooks: 3,
+    };
+
+    /// Writes as trampolines do.
+    struct Writer<'r>(&'r SharedMemory);
+
+    impl Writer<'_> {
+        fn record(&self, ring: u32, position: u64, kind: Kind, hook: u32, rest: [u64; 7]) {
+            let at = SHAPE.ring(ring) + SHAPE.records() + 64 * (position % 4);
+            for (index, word) in rest.into_iter().enumerate() {
+                self.0
+                    .store(at + 8 + 8 * index as u64, word, Ordering::Relaxed);
+            }
+            let first =
+                u64::from(sequence(position + 1)) | u64::from(hook) << 32 | (kind as u64) << 56;
+            self.0.store(at, first, Ordering::Release);
+        }
+
+        fn head(&self, ring: u32, head: u64) {
+            self.0.store(SHAPE.ring(ring), head, Ordering::Release);
+        }
+
+        fn span(&self, ring: u32, position: u64, hook: u32) {
+            self.record(ring, position, Kind::Span, hook, [10, 20, 3, 4, 5, 6, 0]);
+            self.head(ring, position + 1);
+        }
+    }
+
+    fn with(test: impl FnOnce(&mut Reader, Writer<'_>)) {
+        let file = tempfile::tempfile().unwrap();
+        let mut reader = Reader::create(&file, SHAPE).unwrap();
+        let other = SharedMemory::map(&file, SHAPE.size()).unwrap();
+        test(&mut reader, Writer(&other));
+    }
+
+    fn hooks(reader: &mut Reader) -> Vec<u32> {
+        let mut found = Vec::new();
+        reader.drain(|span| found.push(span.hook));
+        found
+    }
+
+    #[test]
+    fn spans_come_out_once_and_in_order_lap_after_lap() {
+        with(|reader, writer| {
+            for lap in 0..10 {
+                for n in 0..3 {
+                    writer.span(1, lap * 3 + n, n as u32);
+                }
+                assert_eq!(hooks(reader), [0, 1, 2]);
+                assert!(hooks(reader).is_empty());
+                let tail = writer.0.load(SHAPE.ring(1) + RING_TAIL, Ordering::Acquire);
+                assert_eq!(tail, lap * 3 + 3);
+            }
+            assert_eq!(reader.totals().spans, [10, 10, 10]);
+            assert_eq!(reader.totals().malformed, 0);
+        });
+    }
+
+    #[test]
+    fn raw_words_travel_with_their_span() {
+        with(|reader, writer| {
+            writer.record(0, 0, Kind::SpanRaw, 2, [1, 2, 3, 4, 5, 6, 0]);
+            writer.record(0, 1, Kind::Args, 2, [7; 7]);
+            writer.record(0, 2, Kind::Results, 2, [8; 7]);
+            writer.head(0, 3);
+            let mut raw = None;
+            assert_eq!(
+                reader.drain(|span| raw = span.raw),
+                Drained {
+                    spans: 1,
+                    fullest: 3
+                }
+            );
+            assert_eq!(raw, Some(([7; 7], [8; 7])));
+        });
+    }
+
+    #[test]
+    fn the_shared_ring_waits_for_publication_until_the_end() {
+        with(|reader, writer| {
+            writer.head(2, 2);
+            writer.record(2, 1, Kind::Span, 1, [0; 7]);
+            assert!(hooks(reader).is_empty());
+            let mut found = Vec::new();
+            reader.finish(|span| found.push(span.hook));
+            assert_eq!(found, [1]);
+            assert_eq!(reader.totals().malformed, 1);
+        });
+    }
+
+    #[test]
+    fn nonsense_is_counted_and_passed_over() {
+        with(|reader, writer| {
+            writer.record(0, 0, Kind::Span, 3, [0; 7]); // no such hook
+            writer.record(0, 1, Kind::Args, 0, [0; 7]); // without its span
+            writer.record(0, 3, Kind::SpanRaw, 0, [0; 7]); // without its words; 2 was never written
+            writer.head(0, 4);
+            assert!(hooks(reader).is_empty());
+            assert_eq!(reader.totals().malformed, 4);
+            writer.head(1, u64::MAX / 2);
+            assert!(hooks(reader).is_empty());
+            assert_eq!(reader.totals().malformed, 5);
+            writer.span(0, 4, 1);
+            assert_eq!(hooks(reader), [1]);
+        });
+    }
+
+    #[test]
+    fn counters_are_summed_over_rings() {
+        with(|reader, writer| {
+            for ring in 0..3 {
+                let base = SHAPE.ring(ring);
+                writer.0.store(base + RING_LOST, 1, Ordering::Relaxed);
+                writer
+                    .0
+                    .store(base + RING_ENTERED + 8, 5, Ordering::Relaxed);
+            }
+            writer.0.store(SKIPPED_NO_G, 9, Ordering::Relaxed);
+            let totals = reader.totals();
+            assert_eq!(totals.lost, 3);
+            assert_eq!(totals.entered, [0, 15, 0]);
+            assert_eq!((totals.skipped_no_room, totals.skipped_no_g), (0, 9));
+        });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_contents_are_read_in_bounded_time(words in proptest::collection::vec(proptest::num::u64::ANY, 200)) {
+            let file = tempfile::tempfile().unwrap();
+            let mut reader = Reader::create(&file, SHAPE).unwrap();
+            let memory = SharedMemory::map(&file, SHAPE.size()).unwrap();
+            for ring in 0..3 {
+                for (index, word) in words.iter().enumerate() {
+                    // Small numbers are likelier to be taken for something.
+                    let word = if index % 3 == 0 { word % 5 } else { *word };
+                    memory.store(SHAPE.ring(ring) + 8 * index as u64, word, Ordering::Relaxed);
+                }
+            }
+            let mut spans = 0;
+            reader.drain(|_| spans += 1);
+            reader.finish(|_| spans += 1);
+            proptest::prop_assert!(spans <= 2 * 3 * 4);
+        }
+    }
+}

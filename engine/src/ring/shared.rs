@@ -1,0 +1,109 @@
+//! The reader's view of the shared mapping: 64-bit words at checked offsets, and nothing else.
+//!
+//! Another process writes this memory at any time, so there are no references into it: every access is one atomic
+//! operation on one aligned word. Offsets outside the mapping read as zero and are not written.
+
+#![allow(
+    unsafe_code,
+    reason = "memory that another process writes; each block says why it is sound"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A shared, writable mapping of a whole file.
+#[derive(Debug)]
+pub struct SharedMemory {
+    base: NonNull<AtomicU64>,
+    length: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is only accessed through atomics.
+unsafe impl Send for SharedMemory {}
+
+impl SharedMemory {
+    /// Maps `length` bytes of `file`, which must be at least that long and sealed against shrinking (or only shrunk by
+    /// this process): an access past the end of a file ends the process with SIGBUS.
+    pub fn map(file: &File, length: u64) -> io::Result<Self> {
+        if file.metadata()?.len() < length {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file of the rings is too short",
+            ));
+        }
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { base, length })
+    }
+
+    fn word(&self, offset: u64) -> Option<&AtomicU64> {
+        let offset = usize::try_from(offset).ok()?;
+        if !offset.is_multiple_of(8) || offset.checked_add(8)? > self.length {
+            return None;
+        }
+        // SAFETY: the word lies inside the mapping, which lives as long as `self`, and is aligned, as mappings start on
+        // a page. Other processes write it only as memory, which an atomic allows.
+        Some(unsafe { self.base.byte_add(offset).as_ref() })
+    }
+
+    /// Reads the word at `offset`.
+    #[must_use]
+    pub fn load(&self, offset: u64, order: Ordering) -> u64 {
+        self.word(offset).map_or(0, |word| word.load(order))
+    }
+
+    /// Writes the word at `offset`.
+    pub fn store(&self, offset: u64, value: u64, order: Ordering) {
+        if let Some(word) = self.word(offset) {
+            word.store(value, order);
+        }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `map` mapped, and no reference to it outlives `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_outside_are_zero() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        assert!(SharedMemory::map(&file, 8192).is_err());
+        let memory = SharedMemory::map(&file, 4096).unwrap();
+        memory.store(4088, 7, Ordering::Relaxed);
+        for (offset, expected) in [
+            (4088, 7),
+            (4096, 0),
+            (4089, 0),
+            (u64::MAX, 0),
+            (u64::MAX - 7, 0),
+        ] {
+            assert_eq!(memory.load(offset, Ordering::Relaxed), expected, "{offset}");
+            memory.store(4096, 9, Ordering::Relaxed);
+        }
+    }
+}

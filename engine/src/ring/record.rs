@@ -36,7 +36,7 @@ pub enum Record {
 
 /// The sequence number of a slot: low half of its first word.
 #[must_use]
-pub const fn sequence(first: u64) -> u32 {
+pub(super) const fn sequence(first: u64) -> u32 {
     (first & 0xffff_ffff) as u32
 }
 

@@ -4,6 +4,7 @@ use super::failure::{Failure, FailureCode, Result};
 use super::session::Session;
 use crate::os::ProcessMemory;
 use crate::plan::{Plan, Write};
+use crate::verify::VerifiedPlan;
 
 /// What was written, so that it can be taken back.
 #[derive(Debug)]
@@ -20,12 +21,13 @@ pub struct Installed<'p> {
 pub fn install<'p>(
     session: &Session,
     memory: &ProcessMemory,
-    plan: &'p Plan,
+    plan: &'p VerifiedPlan,
     mut before: impl FnMut(usize) -> Result<()>,
 ) -> Result<Installed<'p>> {
     if !session.all_stopped() {
         return Err(Failure::new(FailureCode::System, "a thread is running"));
     }
+    let plan = plan.plan();
     check_threads(session, plan)?;
     for write in &plan.writes {
         check_old(memory, write)?;

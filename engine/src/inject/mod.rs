@@ -5,17 +5,31 @@
 //! | [`failure`] | why a program runs unhooked |
 //! | [`session`] | threads of a traced process: run, stop all, detach all |
 //! | [`gadget`], [`remote`] | system calls made by a stopped thread, safe against the tracer's death |
+//! | [`place`] | free addresses |
+//! | [`marker`] | how the tracer learns that the runtime is initialised |
+//! | [`install`] | the plan's writes, all or none |
+//! | [`ground`] | all of these in order, and back |
+//! | [`prepare`] | the executed file -> a verified plan |
+//! | [`agent`] | hook, let go, write the stream |
+//! | [`launch`] | become the program, with the agent beside |
+//! | [`fail_at`] | failures that tests ask for |
 //!
 //! Never changes the file on disk; never writes what the verifier has not accepted. Wherever the agent is killed, the
 //! program goes on as if nothing had happened, or hooked.
 
+pub mod agent;
+pub mod fail_at;
 pub mod failure;
 pub mod gadget;
+pub mod ground;
 pub mod install;
+pub mod launch;
 pub mod marker;
 pub mod place;
+pub mod prepare;
 pub mod remote;
 pub mod session;
 
 pub use failure::{Failure, FailureCode};
+pub use launch::{Destination, Launch, launch};
 pub use session::Session;

@@ -109,6 +109,15 @@ pub fn start_time(pid: Pid) -> io::Result<u64> {
         .ok_or_else(|| invalid(format!("/proc/{pid}/stat has no start time")))
 }
 
+/// Where the heap that brk(2) grows begins.
+pub fn heap_start(pid: Pid) -> io::Result<RunAddr> {
+    stat(pid)?
+        .get(47 - 3)
+        .and_then(|field| field.parse().ok())
+        .map(RunAddr::new)
+        .ok_or_else(|| invalid(format!("/proc/{pid}/stat has no start of the heap")))
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {

@@ -1,15 +1,104 @@
-//! `gondwana run`.
+//! `gondwana run`: a program, hooked from its start.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use gondwana_engine::inject::fail_at::FailAt;
+use gondwana_engine::inject::prepare::Wanted;
+use gondwana_engine::inject::{Destination, Launch, launch};
+use gondwana_engine::plan::HookOptions;
+
 /// Run a program hooked.
+///
+/// The program takes the place of this command: it has its process id, parent, terminal, descriptors, signals and exit
+/// status. The agent that hooks it and writes the stream is no child of it, and ends with it; killing the agent leaves the
+/// program healthy. If the program cannot be hooked it runs unhooked, after one line on standard error.
+///
+/// A function that the compiler inlined into its callers is not seen there: `gondwana funcs`, and the stream's header,
+/// count the copies.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gondwana run --hook net/http.serverHandler.ServeHTTP -- ./server -listen :8080
+  gondwana run --hook 'main.*' --out spans.ndjson -- ./job
+  gondwana run --hook 're:^main\\.(\\(\\*Store\\)\\.)?Get$' --raw --out fd:3 -- ./job 3>&1 >/dev/null | jq .
+
+PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
+The stream is described in engine/docs/STREAM.md. It is complete when its last line, the end, is written: shortly after the
+program has ended.
+
+Exit status: the program's own; 125 not hooked with --require-hooks, 126 the program cannot be executed, 127 it is not found.")]
 pub(crate) struct Args {
-    /// The program.
-    bin: PathBuf,
+    /// Functions to hook; may be repeated.
+    #[arg(long = "hook", value_name = "PATTERN", required = true)]
+    hooks: Vec<String>,
+    /// Where the stream goes: a file, `-` for standard output, `fd:N` for an open descriptor. By default a new file
+    /// PROGRAM.PID.ndjson, readable by its owner only.
+    #[arg(long, value_name = "FILE|-|fd:N", value_parser = destination)]
+    out: Option<Destination>,
+    /// Record raw argument and result words.
+    #[arg(long)]
+    raw: bool,
+    /// Do not run the program unhooked: exit with 125 instead.
+    #[arg(long)]
+    require_hooks: bool,
+    /// Records per thread that may wait for the agent: a power of two from 4 to 1048576. More are lost, and counted.
+    #[arg(long, value_name = "N", value_parser = slots)]
+    ring_slots: Option<u32>,
+    /// Fails at a step, for tests.
+    #[arg(long, hide = true, default_value = "", value_parser = fail_at)]
+    fail_at: FailAt,
+    /// The program, and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "BIN ARGS"
+    )]
+    command: Vec<OsString>,
+}
+
+fn destination(text: &str) -> Result<Destination, String> {
+    Ok(match (text, text.strip_prefix("fd:")) {
+        ("-", _) => Destination::Descriptor(1),
+        (_, Some(number)) => match number.parse() {
+            Ok(fd) if fd >= 0 => Destination::Descriptor(fd),
+            _ => return Err("fd: takes the number of a descriptor".to_owned()),
+        },
+        ("", None) => return Err("no file".to_owned()),
+        (path, None) => Destination::File(path.into()),
+    })
+}
+
+fn slots(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(n) if n.is_power_of_two() && (4..=1 << 20).contains(&n) => Ok(n),
+        _ => Err("a power of two from 4 to 1048576".to_owned()),
+    }
+}
+
+fn fail_at(text: &str) -> Result<FailAt, String> {
+    if text.is_empty() {
+        return Ok(FailAt::NEVER);
+    }
+    text.parse()
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not yet: {}", args.bin.display())
+    let mut command = args.command.into_iter();
+    let program = command
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("no program given"))?;
+    let status = launch(Launch {
+        program,
+        arguments: command.collect(),
+        wanted: Wanted {
+            patterns: args.hooks,
+            options: HookOptions { raw: args.raw },
+            slots: args.ring_slots,
+        },
+        destination: args.out.unwrap_or(Destination::Default),
+        require: args.require_hooks,
+        fail_at: args.fail_at,
+    });
+    Ok(ExitCode::from(status))
 }

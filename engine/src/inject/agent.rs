@@ -1,0 +1,400 @@
+//! The agent: traces the program from before its execve, hooks it, lets go of it, and writes the stream until it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::fail_at::{FailAt, Step};
+use super::failure::{Failure, FailureCode, Result};
+use super::ground::Ground;
+use super::prepare::{Description, Wanted, prepare};
+use super::session::Session;
+use crate::event::{
+    Anchor, Clock, End, ExitStatus, Header, Host, Process, Reason, SCHEMA, SpanLine, StreamWriter,
+    VERSION,
+};
+use crate::os::process::{self, Exit, PidFd};
+use crate::os::{Pid, clock, spawn};
+use crate::ring::{Reader, Span, Totals};
+
+/// Exit status of a program that was to be hooked at all costs.
+pub const NOT_HOOKED: u8 = 125;
+/// The counter's frequency is measured for so long at least.
+const MEASURE: Duration = Duration::from_millis(20);
+/// Longest pause between two looks at the rings.
+const IDLE: Duration = Duration::from_millis(1);
+/// Pause between two looks at the rings while records come in.
+const BUSY: Duration = Duration::from_micros(100);
+/// Lines become visible after so long at the latest.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// Where the stream goes.
+#[derive(Debug)]
+pub enum Output {
+    /// A new file, in the working directory, named after program and process.
+    Default(String),
+    /// This file; one that exists is overwritten.
+    File(PathBuf),
+    /// This descriptor.
+    Descriptor(OwnedFd),
+}
+
+/// What the agent is to do.
+#[derive(Debug)]
+pub struct Task {
+    /// The process that will execute the program.
+    pub pid: Pid,
+    /// What to hook.
+    pub wanted: Wanted,
+    /// Where the stream goes.
+    pub output: Output,
+    /// Whether the program must not run unhooked.
+    pub require: bool,
+    /// Where the one line goes that says why a program runs unhooked.
+    pub complaints: Option<OwnedFd>,
+    /// Failures that a test asks for.
+    pub fail_at: FailAt,
+}
+
+/// Runs the agent, from before the program's execve to its end. `traced` is called when the program may execute.
+pub fn run(mut task: Task, traced: impl FnOnce(Result<()>)) {
+    let began = clock::monotonic();
+    let handle = PidFd::open(task.pid);
+    let session = Session::seize(task.pid).and_then(|session| {
+        task.fail_at.reached(Step::Traced)?;
+        Ok(session)
+    });
+    let (mut session, handle) = match (session, handle) {
+        (Ok(session), Ok(handle)) => (session, handle),
+        (Err(failure), _) => return traced(Err(failure)),
+        (_, Err(error)) => return traced(Err(Failure::system("cannot watch the program")(error))),
+    };
+    traced(Ok(()));
+    if session.wait_exec().is_err() {
+        // The program could not be executed, and has said so.
+        return;
+    }
+
+    let output = open(&mut task);
+    // A program may be gone when its header is written.
+    let mut known = Description {
+        process: Process {
+            pid: task.pid.0,
+            start: process::start_time(task.pid).unwrap_or_default(),
+            exe: process::executable_path(task.pid)
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        },
+        ..Description::default()
+    };
+    let result = match output.as_ref() {
+        Ok(_) => hook(session, &task, &mut known),
+        Err(_) => Err((Failure::new(FailureCode::Output, ""), Some(session.into()))),
+    };
+    match result {
+        Ok(reader) => {
+            // Nothing will go wrong that the program's user must know: release the terminal or pipe.
+            task.complaints = None;
+            if let Ok(file) = output {
+                // A stream that cannot be written ends here; the program goes on, its rings fill up.
+                let _ = record(&task, file, reader, known, began, &handle);
+            }
+        }
+        Err((failure, rest)) => {
+            let failure = match &output {
+                Err(error) => Failure::new(
+                    FailureCode::Output,
+                    format!("cannot write the stream: {error}"),
+                ),
+                Ok(_) => failure,
+            };
+            give_up(&task, &failure, rest);
+            task.complaints = None;
+            if let Ok(file) = output {
+                let _ = record_unhooked(&task, file, &failure, known, &handle);
+            }
+        }
+    }
+}
+
+/// A program that is not hooked: traced still, or changed still.
+enum Rest {
+    Session(Session),
+    Ground(Box<Ground>),
+}
+
+impl From<Session> for Rest {
+    fn from(session: Session) -> Self {
+        Self::Session(session)
+    }
+}
+
+/// Hooks the program and lets it go. On failure the program is as it was, and stopped, if it has not ended.
+fn hook(
+    session: Session,
+    task: &Task,
+    known: &mut Description,
+) -> std::result::Result<Reader, (Failure, Option<Rest>)> {
+    let mut ground = Ground::new(session, task.fail_at).map_err(|failure| (failure, None))?;
+    let mut steps = || -> Result<Reader> {
+        task.fail_at.reached(Step::Executed)?;
+        let prepared = prepare(task.pid, ground.maps(), &task.wanted, known)?;
+        task.fail_at.reached(Step::Planned)?;
+        let placement = &prepared.plan.plan().placement;
+        let reader = ground.map(placement, prepared.lengths)?;
+        ground.run_to_main(prepared.main, placement)?;
+        ground.install(&prepared.plan)?;
+        Ok(reader)
+    };
+    match steps() {
+        Ok(reader) => {
+            let detached = ground.detach();
+            // From here on the program is hooked; a thread that could not be let go is one that has ended.
+            drop(detached);
+            // Too late to fail, not to die.
+            let _ = task.fail_at.reached(Step::Detached);
+            Ok(reader)
+        }
+        Err(failure) if failure.code == FailureCode::Ended => Err((failure, None)),
+        Err(failure) => {
+            known.hooks.clear();
+            match ground.clear() {
+                Ok(()) => Err((failure, Some(Rest::Ground(Box::new(ground))))),
+                Err(second) => {
+                    let detail = format!("{}; then {}", failure.detail, second.detail);
+                    Err((
+                        Failure { detail, ..failure },
+                        Some(Rest::Ground(Box::new(ground))),
+                    ))
+                }
+            }
+        }
+    }
+}
+
+/// Lets the program run unhooked, or not at all if it must not; says so in one line.
+fn give_up(task: &Task, failure: &Failure, rest: Option<Rest>) {
+    if failure.code == FailureCode::Ended {
+        return;
+    }
+    if let Some(out) = &task.complaints {
+        let consequence = if task.require {
+            "not started"
+        } else {
+            "running unhooked"
+        };
+        let line = format!("gondwana: {consequence}: {failure}\n").replace(['\r'], " ");
+        if let Ok(copy) = out.try_clone() {
+            let _ = File::from(copy).write_all(line.as_bytes());
+        }
+    }
+    // Threads that cannot be let go have ended.
+    let _ = match (rest, task.require) {
+        (None, _) => Ok(()),
+        (Some(Rest::Ground(ground)), true) => ground.exit(NOT_HOOKED),
+        (Some(Rest::Session(session)), true) => {
+            Ground::new(session, FailAt::NEVER).and_then(|ground| ground.exit(NOT_HOOKED))
+        }
+        (Some(Rest::Ground(ground)), false) => ground.detach(),
+        (Some(Rest::Session(session)), false) => session.detach(),
+    };
+}
+
+/// Opens the stream's file, readable by its owner only.
+fn open(task: &mut Task) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    match &task.output {
+        Output::Descriptor(fd) => Ok(File::from(fd.try_clone()?)),
+        Output::File(path) => options.create(true).truncate(true).open(path),
+        Output::Default(program) => {
+            // Never over another one: a process id comes again.
+            options.create_new(true);
+            let mut name = format!("{program}.{}.ndjson", task.pid);
+            for again in 1..100 {
+                match options.open(&name) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    result => return result,
+                }
+                name = format!("{program}.{}.{again}.ndjson", task.pid);
+            }
+            Err(io::ErrorKind::AlreadyExists.into())
+        }
+    }
+}
+
+fn header(task: &Task, known: Description) -> Header {
+    let (name, kernel) = process::host();
+    Header {
+        schema: SCHEMA.to_owned(),
+        version: VERSION,
+        hooked: true,
+        reason: None,
+        host: Host { name, kernel },
+        process: known.process,
+        program: known.program,
+        hooks: known.hooks,
+        refusals: known.refusals,
+        clock: None,
+    }
+}
+
+fn exit_status(exit: Option<Exit>) -> Option<ExitStatus> {
+    exit.map(|exit| match exit {
+        Exit::Code(code) => ExitStatus::Code(code),
+        Exit::Signal(signal) => ExitStatus::Signal(signal),
+    })
+}
+
+/// Writes the stream of a hooked program until it ends.
+fn record(
+    task: &Task,
+    file: File,
+    mut reader: Reader,
+    known: Description,
+    began: io::Result<clock::Moment>,
+    handle: &PidFd,
+) -> io::Result<()> {
+    let mut header = header(task, known);
+    let mut early: Vec<Span> = Vec::new();
+    // The frequency needs some time to measure, which the program does not wait for.
+    let time = loop {
+        reader.drain(|span| early.push(*span));
+        let ended = handle.wait_end(Duration::ZERO)?;
+        if let Some(time) = measure(began.as_ref(), ended)? {
+            break time;
+        }
+        std::thread::sleep(BUSY);
+    };
+    header.clock = Some(time);
+    // Where the file goes on growing and nobody reads it, the descriptor is all that is held.
+    let _ = std::env::set_current_dir("/");
+    let mut writer = StreamWriter::new(file, &header)?;
+    for span in early {
+        writer.span(&SpanLine::new(&span, &time))?;
+    }
+
+    let mut error = None;
+    let mut write = |writer: &mut StreamWriter<File>, span: &Span| {
+        if error.is_none() {
+            error = writer.span(&SpanLine::new(span, &time)).err();
+        }
+        error.is_none()
+    };
+    let mut flushed = Instant::now();
+    let mut pending = true;
+    loop {
+        let mut healthy = true;
+        let drained = reader.drain(|span| healthy &= write(&mut writer, span));
+        if !healthy {
+            break;
+        }
+        pending |= drained.spans > 0;
+        if pending && flushed.elapsed() > FLUSH {
+            writer.flush()?;
+            (flushed, pending) = (Instant::now(), false);
+        }
+        let ended = if drained.fullest == 0 {
+            handle.wait_end(IDLE)?
+        } else {
+            // A ring that is filling fast is looked at again at once.
+            if drained.fullest < 1024 {
+                std::thread::sleep(BUSY);
+            }
+            handle.wait_end(Duration::ZERO)?
+        };
+        if ended {
+            reader.finish(|span| {
+                write(&mut writer, span);
+            });
+            break;
+        }
+    }
+    if let Some(error) = error {
+        return Err(error);
+    }
+    let exit = exit_status(handle.exit(task.pid));
+    let now = clock::realtime()?;
+    let anchor = Anchor {
+        tsc: now.tsc,
+        unix_ns: now.ns,
+    };
+    writer.end(End::new(reader.totals(), exit, Some(anchor)))
+}
+
+/// The clock of the stream, once enough time has passed to measure it, or the program has ended.
+fn measure(
+    began: std::result::Result<&clock::Moment, &io::Error>,
+    ended: bool,
+) -> io::Result<Option<Clock>> {
+    let began = began.map_err(|error| io::Error::from(error.kind()))?;
+    let now = clock::monotonic()?;
+    let measured = now.ns.saturating_sub(began.ns);
+    if !ended && u128::from(measured) < MEASURE.as_nanos() {
+        return Ok(None);
+    }
+    let real = clock::realtime()?;
+    let anchor = Anchor {
+        tsc: real.tsc,
+        unix_ns: real.ns,
+    };
+    let ticks = now.tsc.saturating_sub(began.tsc);
+    let width = (began.width + now.width) / 2;
+    Clock::measure(anchor, ticks, measured, width, clock::tsc_is_invariant())
+        .map(Some)
+        .ok_or_else(|| io::Error::other("the time stamp counter stands still"))
+}
+
+/// Writes the stream of a program that runs unhooked.
+fn record_unhooked(
+    task: &Task,
+    file: File,
+    failure: &Failure,
+    known: Description,
+    handle: &PidFd,
+) -> io::Result<()> {
+    let header = Header {
+        hooked: false,
+        reason: Some(Reason {
+            code: failure.code.as_str().to_owned(),
+            message: failure.detail.clone(),
+        }),
+        ..header(task, known)
+    };
+    let _ = std::env::set_current_dir("/");
+    let hooks = header.hooks.len();
+    let writer = StreamWriter::new(file, &header)?;
+    while !handle.wait_end(Duration::from_secs(60))? {}
+    let totals = Totals {
+        entered: vec![0; hooks],
+        spans: vec![0; hooks],
+        ..Totals::default()
+    };
+    let exit = failure.exit.or_else(|| handle.exit(task.pid));
+    writer.end(End::new(totals, exit_status(exit), None))
+}
+
+/// Descriptors that the agent needs: all others are the program's.
+#[must_use]
+pub(super) fn kept(task: &Task) -> Vec<std::os::fd::BorrowedFd<'_>> {
+    use std::os::fd::AsFd as _;
+    let output = match &task.output {
+        Output::Descriptor(fd) => Some(fd.as_fd()),
+        Output::Default(_) | Output::File(_) => None,
+    };
+    output
+        .into_iter()
+        .chain(task.complaints.as_ref().map(|fd| fd.as_fd()))
+        .collect()
+}
+
+/// Frees the agent of what it has inherited.
+pub(super) fn settle(task: &Task, also: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+    spawn::ignore_termination();
+    let mut keep = kept(task);
+    keep.extend_from_slice(also);
+    spawn::drop_descriptors(&keep)
+}

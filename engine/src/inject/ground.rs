@@ -1,0 +1,221 @@
+//! A program right after execve -> mappings, plan and rings in it, or the program as it was.
+//!
+//! Order: map everything while the program has run nothing; let it run to `runtime.main` ([`super::marker`]); stop all
+//! threads; write; detach. Whatever fails, [`Ground::clear`] takes back what was done so far.
+
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+
+use super::fail_at::{FailAt, Step};
+use super::failure::{Failure, FailureCode, Result};
+use super::install::install;
+use super::marker::{self, Marker};
+use super::remote::Remote;
+use super::session::Session;
+use crate::addr::RunAddr;
+use crate::os::{Mapping, ProcessMemory, Protection, Tid, maps, process};
+use crate::plan::Placement;
+use crate::ring::Reader;
+use crate::verify::VerifiedPlan;
+
+/// How long all threads may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// The page before the trampolines holds the marker's detour, and at this offset the name of the rings' file.
+const NAME_AT: u64 = 1024;
+const NAME: &[u8] = b"gondwana-rings\0";
+
+/// Size of the page before the trampolines.
+pub const FRONT: u64 = 4096;
+
+/// Lengths of the mappings, in bytes; whole pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lengths {
+    /// For trampolines, without [`FRONT`].
+    pub code: u64,
+    /// For the synthetic module.
+    pub data: u64,
+}
+
+/// A traced program and what was changed in it.
+#[derive(Debug)]
+pub struct Ground {
+    session: Session,
+    memory: ProcessMemory,
+    maps: Vec<Mapping>,
+    /// A thread that is stopped between two instructions of its own.
+    tid: Tid,
+    mapped: Vec<(RunAddr, u64)>,
+    rings: Option<i32>,
+    marker: Option<Marker>,
+    fail_at: FailAt,
+}
+
+impl Ground {
+    /// Takes a program that is stopped at execve.
+    pub fn new(mut session: Session, fail_at: FailAt) -> Result<Self> {
+        let pid = session.pid();
+        let tid = pid.leader();
+        // From the stop inside execve to its return: registers count from there on.
+        session.to_system_call(tid, None)?;
+        Ok(Self {
+            memory: ProcessMemory::open(pid)
+                .map_err(Failure::system("cannot open the program's memory"))?,
+            maps: maps::read(pid).map_err(Failure::system("cannot read the program's mappings"))?,
+            session,
+            tid,
+            mapped: Vec::new(),
+            rings: None,
+            marker: None,
+            fail_at,
+        })
+    }
+
+    /// Mappings of the program right after execve.
+    #[must_use]
+    pub fn maps(&self) -> &[Mapping] {
+        &self.maps
+    }
+
+    /// Maps code, data and rings as `placement` says. The rings are ready to be written to.
+    pub fn map(&mut self, placement: &Placement, lengths: Lengths) -> Result<Reader> {
+        let front = placement
+            .code
+            .checked_sub(FRONT)
+            .ok_or_else(|| Failure::new(FailureCode::Mapping, "no room before the trampolines"))?;
+        let code = Protection {
+            read: true,
+            write: false,
+            execute: true,
+        };
+        let data = Protection {
+            read: true,
+            write: true,
+            execute: false,
+        };
+        self.map_at(front, lengths.code.saturating_add(FRONT), code, None)?;
+        self.fail_at.reached(Step::CodeMapped)?;
+        self.map_at(placement.data, lengths.data, data, None)?;
+        self.fail_at.reached(Step::DataMapped)?;
+
+        let name = RunAddr::new(front.get().wrapping_add(NAME_AT));
+        self.memory
+            .write(name, NAME)
+            .map_err(Failure::system("cannot write the program's memory"))?;
+        let fd = self.remote()?.memfd(name)?;
+        self.rings = Some(fd);
+        self.fail_at.reached(Step::RingsCreated)?;
+        let file = process::open_descriptor(self.session.pid(), fd)
+            .map_err(Failure::system("cannot open the rings"))?;
+        let reader = Reader::create(&file, placement.geometry)
+            .map_err(Failure::system("cannot set up the rings"))?;
+        // A shorter file would end program and reader by SIGBUS.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
+            .map_err(|error| Failure::system("cannot seal the rings")(error.into()))?;
+        self.map_at(placement.ring, placement.geometry.size(), data, Some(fd))?;
+        self.fail_at.reached(Step::RingsMapped)?;
+        self.rings = None;
+        self.remote()?.close(fd)?;
+        Ok(reader)
+    }
+
+    /// Lets the program run until its runtime is initialised and it is about to enter `runtime.main`, which lies at
+    /// `main`; then stops all its threads.
+    pub fn run_to_main(&mut self, main: RunAddr, placement: &Placement) -> Result<()> {
+        let mut bytes = [0; marker::WINDOW];
+        self.memory
+            .read(main, &mut bytes)
+            .map_err(Failure::system("cannot read runtime.main"))?;
+        let front = RunAddr::new(placement.code.get().wrapping_sub(FRONT));
+        let marker = Marker::new(main, &bytes, front).ok_or_else(|| {
+            Failure::new(
+                FailureCode::Plan,
+                format!("runtime.main begins with instructions that cannot be moved: {bytes:02x?}"),
+            )
+        })?;
+        let after_call = marker.after_call;
+        self.memory
+            .write(front, &marker.code)
+            .and_then(|()| self.memory.write(main, &marker.new))
+            .map_err(Failure::system("cannot write at runtime.main"))?;
+        self.marker = Some(marker);
+        self.fail_at.reached(Step::MarkerWritten)?;
+
+        self.tid = self.session.run_to_system_call_at(after_call)?;
+        self.fail_at.reached(Step::MainReached)?;
+        self.session.stop_all(Instant::now() + STOP_PATIENCE)?;
+        self.fail_at.reached(Step::Stopped)?;
+        self.leave_marker()
+    }
+
+    /// Writes the plan and lets the program go. If this fails the program is as it was before, stopped.
+    pub fn install(&mut self, plan: &VerifiedPlan) -> Result<()> {
+        let fail_at = self.fail_at;
+        let installed = install(&self.session, &self.memory, plan, |index| {
+            fail_at.reached(Step::Write(index))
+        })?;
+        if let Err(failure) = self.fail_at.reached(Step::Installed) {
+            installed.undo(&self.memory)?;
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Takes back the marker, so that the thread that came upon it stands at the function's entry again.
+    fn leave_marker(&mut self) -> Result<()> {
+        let Some(marker) = &self.marker else {
+            return Ok(());
+        };
+        let mut regs = self.session.registers(self.tid)?;
+        self.memory
+            .write(marker.entry, &marker.old)
+            .map_err(Failure::system("cannot restore runtime.main"))?;
+        if regs.rip() == marker.after_call {
+            regs.set_rip(marker.entry);
+            regs.set_orig_rax(u64::MAX);
+            self.session.set_registers(self.tid, &regs)?;
+        }
+        self.marker = None;
+        Ok(())
+    }
+
+    /// Takes back everything that was done, last things first. For a program that has ended there is nothing to do.
+    pub fn clear(&mut self) -> Result<()> {
+        self.leave_marker()?;
+        if let Some(fd) = self.rings.take() {
+            self.remote()?.close(fd)?;
+        }
+        while let Some((at, length)) = self.mapped.pop() {
+            self.remote()?.unmap(at, length)?;
+        }
+        Ok(())
+    }
+
+    /// Has the program exit with `status` instead of going on.
+    pub fn exit(mut self, status: u8) -> Result<()> {
+        self.remote()?.exit(status)?;
+        self.session.detach()
+    }
+
+    /// Lets the program go on, untraced.
+    pub fn detach(self) -> Result<()> {
+        self.session.detach()
+    }
+
+    fn remote(&mut self) -> Result<Remote<'_>> {
+        Remote::new(&mut self.session, &self.memory, self.tid, &self.maps)
+    }
+
+    fn map_at(
+        &mut self,
+        at: RunAddr,
+        length: u64,
+        protection: Protection,
+        shared: Option<i32>,
+    ) -> Result<()> {
+        self.remote()?.map(at, length, protection, shared)?;
+        self.mapped.push((at, length));
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! A program stopped at execve -> a verified plan for it, and what the stream's header says about it.
+//!
+//! Reads the process and changes nothing.
+
+use std::io::Read as _;
+
+use super::failure::{Failure, FailureCode, Result};
+use super::ground::{FRONT, Lengths};
+use super::place::Surroundings;
+use crate::addr::RunAddr;
+use crate::event::{Hook, Process, Program, Refused};
+use crate::golang::Abi;
+use crate::image::{Image, Line};
+use crate::os::{Mapping, Pid, process};
+use crate::plan::{self, HookOptions, Placement, Plan, Selection};
+use crate::ring::RingGeometry;
+use crate::spec::HookSpec;
+use crate::verify::{VerifiedPlan, verify};
+
+/// The largest number of hooks that a record can name.
+const MAX_HOOKS: usize = (1 << 24) - 1;
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Hook patterns.
+    pub patterns: Vec<String>,
+    /// Options of all hooks.
+    pub options: HookOptions,
+    /// Records per ring; `None` for the default.
+    pub slots: Option<u32>,
+}
+
+/// What the header says, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// The process.
+    pub process: Process,
+    /// The program.
+    pub program: Option<Program>,
+    /// Hooks, by id.
+    pub hooks: Vec<Hook>,
+    /// Functions that are not hooked.
+    pub refusals: Vec<Refused>,
+}
+
+/// Everything that is needed to hook a program.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What to write.
+    pub plan: VerifiedPlan,
+    /// Lengths of the mappings to make.
+    pub lengths: Lengths,
+    /// Where `runtime.main` lies.
+    pub main: RunAddr,
+}
+
+/// Makes the plan. `known` is filled in as far as things go, also on failure.
+pub fn prepare(
+    pid: Pid,
+    maps: &[Mapping],
+    wanted: &Wanted,
+    known: &mut Description,
+) -> Result<Prepared> {
+    let mut data = Vec::new();
+    process::executable(pid)
+        .and_then(|mut file| file.read_to_end(&mut data))
+        .map_err(Failure::system("cannot read the executed file"))?;
+    let image = Image::parse(&data).map_err(|error| {
+        let path = process::executable_path(pid).unwrap_or_default();
+        Failure::new(FailureCode::NotGo, format!("{}: {error}", path.display()))
+    })?;
+    let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
+    let slide = image.slide_from_entry(entry);
+    known.program = Some(program(
+        &image,
+        RunAddr::new(slide.run(crate::addr::LinkAddr::new(0)).get()),
+    ));
+
+    let bad_pattern = |error| Failure::new(FailureCode::NothingMatches, format!("{error}"));
+    let spec = HookSpec::parse(&wanted.patterns).map_err(bad_pattern)?;
+    let selection = Selection::new(&image, &spec, wanted.options).map_err(bad_pattern)?;
+    known.refusals = refused(&selection.refused);
+    let Selection { mut requests, .. } = selection;
+    requests.truncate(MAX_HOOKS);
+
+    let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
+    geometry.slots = wanted.slots.unwrap_or(geometry.slots);
+    if !geometry.is_valid() {
+        return Err(Failure::new(
+            FailureCode::Plan,
+            format!("rings of {} slots are not possible", geometry.slots),
+        ));
+    }
+    let no_plan = |error| Failure::new(FailureCode::Plan, format!("{error}"));
+    let sizes = plan::measure(&image, &requests, geometry).map_err(no_plan)?;
+    let lengths = Lengths {
+        code: sizes.code.next_multiple_of(4096),
+        data: sizes.data.next_multiple_of(4096),
+    };
+    let (low, high) = image.extent();
+    let around = Surroundings {
+        maps,
+        image: (slide.run(low), slide.run(high)),
+        heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
+    };
+    let (code, data_at, ring) = around
+        .near(FRONT + lengths.code + lengths.data)
+        .and_then(|front| {
+            let code = front.checked_add(FRONT)?;
+            Some((
+                code,
+                code.checked_add(lengths.code)?,
+                around.far(sizes.ring)?,
+            ))
+        })
+        .ok_or_else(|| {
+            Failure::new(
+                FailureCode::Mapping,
+                "there is no free memory near the program's code",
+            )
+        })?;
+    let placement = Placement {
+        slide,
+        code,
+        data: data_at,
+        ring,
+        geometry,
+    };
+    let plan = plan::build(&image, &requests, placement).map_err(no_plan)?;
+    known.refusals.extend(refused(&plan.refused));
+    if plan.hooks.is_empty() {
+        return Err(Failure::new(
+            FailureCode::NothingHookable,
+            nothing_hookable(&known.refusals),
+        ));
+    }
+    let hooks = hooks(&plan);
+    let plan = verify(&image, plan).map_err(|rejections| {
+        let first = rejections.first().map(ToString::to_string);
+        Failure::new(
+            FailureCode::Rejected,
+            format!(
+                "the verifier rejects the plan, {} times: {}",
+                rejections.len(),
+                first.unwrap_or_default()
+            ),
+        )
+    })?;
+    known.hooks = hooks;
+    let main = image
+        .functions_named("runtime.main")
+        .next()
+        .map(|function| slide.run(function.entry))
+        .ok_or_else(|| Failure::new(FailureCode::NotGo, "there is no runtime.main"))?;
+    Ok(Prepared {
+        plan,
+        lengths,
+        main,
+    })
+}
+
+fn nothing_hookable(refusals: &[Refused]) -> String {
+    match refusals {
+        [] => "no function was asked for".to_owned(),
+        [only] => format!(
+            "{} cannot be hooked: {} ({})",
+            only.name, only.detail, only.code
+        ),
+        [first, ..] => format!(
+            "none of {} functions can be hooked; the first is {}: {} ({})",
+            refusals.len(),
+            first.name,
+            first.detail,
+            first.code
+        ),
+    }
+}
+
+fn program(image: &Image, slide: RunAddr) -> Program {
+    let info = image.build_info();
+    let module = info.modinfo.main();
+    Program {
+        go: info.version_text.to_owned(),
+        path: info.modinfo.path().unwrap_or_default().to_owned(),
+        module: module
+            .map(|module| {
+                format!("{} {}", module.path, module.version)
+                    .trim()
+                    .to_owned()
+            })
+            .unwrap_or_default(),
+        settings: info
+            .modinfo
+            .lines()
+            .filter_map(|line| match line {
+                Line::Setting(key, value) => Some((key.to_owned(), value.into_owned())),
+                _ => None,
+            })
+            .collect(),
+        slide,
+    }
+}
+
+fn hooks(plan: &Plan) -> Vec<Hook> {
+    let one = |hook: &plan::PlannedHook| Hook {
+        id: hook.id,
+        name: hook.name.clone(),
+        entry: hook.entry,
+        strategy: "frame".to_owned(),
+        abi: match hook.abi {
+            Abi::Abi0 => "abi0".to_owned(),
+            Abi::AbiInternal => "abi-internal".to_owned(),
+        },
+        args: hook.args,
+        inlined: hook.inlined_copies,
+        deviation: hook.deviation.map(|deviation| deviation.to_string()),
+        raw: hook.options.raw,
+    };
+    plan.hooks.iter().map(one).collect()
+}
+
+fn refused(list: &[(String, crate::site::Refusal)]) -> Vec<Refused> {
+    list.iter()
+        .map(|(name, refusal)| Refused {
+            name: name.clone(),
+            code: refusal.code.to_string(),
+            detail: refusal.detail.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask test`: everything that must hold, at home and in CI.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::setup::{self, Tools};
+use crate::steps::{Outcome, Steps, cargo, count_tests, must_succeed};
+use crate::{fuzz, licences, root, snapshots};
+
+/// The versions on which the test programs run: each one after which something that matters changed.
+const GO_VERSIONS: &str = "1.5,1.9,1.13,1.15,1.16,1.17,1.19,1.21,1.23,1.25,1.26,1.27";
+
+struct Options {
+    quick: bool,
+    bench: bool,
+    fuzz_runs: u64,
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let mut options = Options {
+        quick: false,
+        bench: false,
+        fuzz_runs: 0,
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--quick" => options.quick = true,
+            "--bench" => options.bench = true,
+            "--fuzz-runs" => {
+                let number = rest.next().and_then(|number| number.parse().ok());
+                options.fuzz_runs = number.context("--fuzz-runs needs a number")?;
+            }
+            other => bail!("test: unknown argument `{other}`"),
+        }
+    }
+    if options.fuzz_runs == 0 {
+        options.fuzz_runs = if options.quick { 5_000 } else { 100_000 };
+    }
+    Ok(options)
+}
+
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let options = options(arguments)?;
+    let tools = setup::prepare()?;
+    let mut steps = Steps::new(&tools);
+    steps.step("format", |tools| {
+        must_succeed(cargo(tools, ["fmt", "--all", "--check"]), "all files")
+    });
+    steps.step("clippy", |tools| {
+        let arguments = [
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        must_succeed(cargo(tools, arguments), "no warnings")
+    });
+    steps.step("doc", |tools| {
+        let mut doc = cargo(
+            tools,
+            [
+                "doc",
+                "--quiet",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ],
+        );
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        must_succeed(doc, "no warnings")
+    });
+    let metadata = metadata(&tools)?;
+    steps.step("licences", |_| licences::check(&metadata));
+    steps.step("cargo deny", |tools| {
+        if !cargo(tools, ["deny", "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?
+            .success()
+        {
+            return Ok(Outcome::Skipped(
+                "cargo-deny is not installed; the step `licences` has checked the rules".to_owned(),
+            ));
+        }
+        must_succeed(
+            cargo(tools, ["deny", "check", "licenses", "bans", "sources"]),
+            "licenses, bans, sources",
+        )
+    });
+    let references = root().join("target/snapshot-references");
+    if references.exists() {
+        std::fs::remove_file(&references)
+            .with_context(|| format!("remove {}", references.display()))?;
+    }
+    steps.step("tests", |tools| {
+        let mut test = cargo(tools, ["test", "--workspace", "--no-fail-fast"]);
+        test.env("INSTA_UPDATE", "no")
+            .env("INSTA_FORCE_PASS", "0")
+            .env(snapshots::REFERENCES, &references);
+        if !options.quick && std::env::var_os("GONDWANA_GO").is_none() {
+            test.env("GONDWANA_GO", GO_VERSIONS);
+        }
+        count_tests(test)
+    });
+    steps.step("snapshots", |_| snapshots::unreferenced(&references));
+    steps.step("fuzz", |tools| {
+        fuzz::run(tools, &metadata, options.fuzz_runs)
+    });
+    steps.step("benches", |tools| match options.bench {
+        true => must_succeed(cargo(tools, ["bench", "--", "--quick"]), "ran briefly"),
+        false => Ok(Outcome::Skipped("only with --bench".to_owned())),
+    });
+    let total = steps.summary();
+    Ok(if total.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+fn metadata(tools: &Tools) -> Result<Value> {
+    let mut command: Command = cargo(tools, ["metadata", "--format-version", "1", "--locked"]);
+    command
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .stderr(Stdio::inherit());
+    let output = command.output().context("start cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata ended with {}", output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("read what cargo metadata printed")
+}

@@ -1,5 +1,6 @@
 //! `Image::parse` and its questions on hostile bytes: no panic, no contradiction, bounded memory and time.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -337,4 +338,52 @@ fn a_file_of_nothing_but_magic_numbers_is_searched_in_time() {
     }
     file[program + 16..program + 24].copy_from_slice(&0x1000_0000u64.to_le_bytes());
     assert!(!in_time(&file));
+}
+
+/// Seeds of the fuzz target, and its findings: `goldens/inputs/image/*`. A finding is replayed by copying it there.
+fn seeds() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../goldens/inputs/image")
+}
+
+#[test]
+fn seeds_and_findings_are_within_bounds() {
+    let _alone = alone();
+    let files: Vec<_> = std::fs::read_dir(seeds())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(files.len() >= 10, "{files:?}");
+    for file in files {
+        let parsed = bounded(&std::fs::read(&file).unwrap());
+        let is_seed = file
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("seed-");
+        assert!(parsed || !is_seed, "{} does not parse", file.display());
+    }
+}
+
+/// `UPDATE_SEEDS=1 cargo test -p gondwana-engine --test image_hostile seeds` writes them.
+#[test]
+fn seeds_are_what_the_builder_builds() {
+    for (minor, pie) in [9, 13, 16, 19, 26]
+        .into_iter()
+        .flat_map(|minor| [(minor, false), (minor, true)])
+    {
+        let built = Synthetic {
+            pie,
+            ..Synthetic::new(GoVersion::new(minor, 2))
+        }
+        .build();
+        let path = seeds().join(format!("seed-go1.{minor}{}", if pie { "-pie" } else { "" }));
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            std::fs::write(&path, &built).unwrap();
+        }
+        assert!(
+            std::fs::read(&path).unwrap() == built,
+            "{}: run with UPDATE_SEEDS=1",
+            path.display()
+        );
+    }
 }

@@ -1,4 +1,4 @@
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let _ = gondwana_engine::image::Image::parse(data);
+    gondwana_engine::image::check::check(data);
 });

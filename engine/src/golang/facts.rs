@@ -75,7 +75,7 @@ const fn runtime_offsets(minor: u16, patch: u16) -> RuntimeOffsets {
         (6..=8, _) => 184,
         // goSigStack (40 bytes) came with 1.9.3.
         (9, 0..=2) => 184,
-        (9 | 10 | 11, _) => 224,
+        (9..=11, _) => 224,
         (25, _) => 224,
         _ => 232,
     };

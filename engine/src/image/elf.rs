@@ -120,7 +120,7 @@ impl<'d> Elf<'d> {
                 elf::DT_RELA => rela = Some(LinkAddr::new(value)),
                 elf::DT_RELASZ => rela_size = value,
                 elf::DT_SONAME => self.has_soname = true,
-                elf::DT_FLAGS_1 => self.says_pie = value & u64::from(elf::DF_1_PIE.0) != 0,
+                elf::DT_FLAGS_1 => self.says_pie = value & elf::DF_1_PIE.0 != 0,
                 _ => {}
             }
         }

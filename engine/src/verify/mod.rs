@@ -17,7 +17,10 @@
 //! Every byte that a plan writes is claimed by exactly one of these rules, or must be a filler: a changed bit does not pass
 //! unless it leaves the meaning as it was.
 
+mod depth;
+mod displaced;
 mod frame;
+mod module;
 mod original;
 mod record;
 mod symbolic;
@@ -203,6 +206,13 @@ pub fn verify_against(original: &dyn Original, plan: Plan) -> Result<VerifiedPla
 fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
     let mut findings = Findings::default();
     let memory = writes::check(original, plan, &mut findings);
+    findings.end()?;
+    let mut findings = Findings::default();
+    let depths = module::check(original, plan, &memory, &mut findings);
+    for (hook, steps) in plan.hooks.iter().zip(&depths) {
+        displaced::check(original, plan, hook, &memory, &mut findings);
+        depth::check(original, plan, hook, steps, &memory, &mut findings);
+    }
     findings.end()?;
     let mut findings = Findings::default();
     for hook in &plan.hooks {

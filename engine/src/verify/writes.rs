@@ -382,7 +382,7 @@ fn target(write: &Write) -> Option<RunAddr> {
 }
 
 /// A pointer of the file as the loader leaves it in this process.
-fn loaded(original: &dyn Original, plan: &Plan, at: LinkAddr) -> Option<u64> {
+pub(super) fn loaded(original: &dyn Original, plan: &Plan, at: LinkAddr) -> Option<u64> {
     original.pointer(at).map(|value| match value {
         0 => 0,
         value => plan.placement.slide.run(LinkAddr::new(value)).get(),

@@ -1,6 +1,7 @@
 //! Plans of a made-up program: right ones pass, wrong ones do not.
 
 mod fixture;
+mod mutation;
 
 use fixture::Case;
 

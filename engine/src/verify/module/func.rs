@@ -88,6 +88,8 @@ pub(super) fn check(
     expect(at, "_func.npcdata", npcdata, needed)?;
     expect(at, "_func.nfuncdata", nfuncdata, FUNCDATA)?;
 
+    reader.zeros(at, u64::from(layout.size), Class::Func)?;
+
     let pcsp = pcvalue::read(reader, tables.pctab, pcsp, size)?;
     let after = at.checked_add(u64::from(layout.size));
     let tail = Slice {
@@ -121,7 +123,7 @@ pub(super) fn check(
         )?,
     );
     expect(locals, "the locals map {n, nbit}", map, (1, 0))?;
-    whole(reader, facts, tables, at, data)?;
+    whole(facts, tables, at, data)?;
     Ok(Func { pcsp, locals })
 }
 
@@ -162,13 +164,11 @@ fn funcdata(
 
 /// The record lies inside `pclntable`: `runtime.FuncForPC` and `Func.Name` look there.
 fn whole(
-    reader: &Reader<'_>,
     facts: &Facts,
     tables: &Tables,
     at: RunAddr,
     data: RunAddr,
 ) -> Result<(), Unreadable> {
-    let _ = reader;
     let width = if facts.func.funcdata_is_offset { 4 } else { 8 };
     let end = data.checked_add(u64::from(FUNCDATA) * width);
     let last = tables.pclntable.start.checked_add(tables.pclntable.len);

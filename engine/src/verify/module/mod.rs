@@ -60,13 +60,8 @@ pub(super) fn check(
     };
     match run.all() {
         Ok(depths) => {
-            if let Some((at, byte)) = reader.unaccounted() {
-                findings.add(
-                    Code::Unaccounted,
-                    at,
-                    format!("{byte:02x}"),
-                    "zero: no rule reads this byte",
-                );
+            if let Some((at, found)) = reader.unaccounted() {
+                findings.add(Code::Unaccounted, at, found, "what a rule reads, or aligns the next");
             }
             depths
         }
@@ -169,6 +164,9 @@ impl Run<'_, '_> {
             let known = maps.iter().any(|map| map.get() == pointer);
             expect(self.base, "a mask's bytedata is a locals map", known, true)?;
         }
+        // All other fields: no data, no types, no sections, no name, no hashes, no plugin.
+        self.reader
+            .zeros(self.base, u64::from(layout.size), Class::ModuleData)?;
         Ok(depths)
     }
 

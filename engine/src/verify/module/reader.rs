@@ -97,6 +97,27 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// Claims what is not yet claimed of `[at, at+len)`, where zeros must stand.
+    pub(super) fn zeros(&mut self, at: RunAddr, len: u64, class: Class) -> Result<(), Unreadable> {
+        for i in 0..len {
+            let Some(byte) = at.checked_add(i) else {
+                break;
+            };
+            let unclaimed = self
+                .index(byte)
+                .and_then(|x| self.classes.get(x))
+                .is_some_and(|known| *known == Class::Unclaimed);
+            if unclaimed && self.u8(byte, class)? != 0 {
+                return Err(Unreadable {
+                    at: byte,
+                    found: "a byte that is not zero".to_owned(),
+                    expected: format!("zero in {class:?}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn u8(&mut self, at: RunAddr, class: Class) -> Result<u8, Unreadable> {
         let bytes = self.claim(at, 1, class)?;
         Ok(bytes.first().copied().unwrap_or_default())
@@ -112,15 +133,27 @@ impl<'a> Reader<'a> {
         Ok(bytes.try_into().map(u64::from_le_bytes).unwrap_or_default())
     }
 
-    /// The first byte that no rule claimed and that is not zero.
-    pub(super) fn unaccounted(&self) -> Option<(RunAddr, u8)> {
-        let i = self
-            .classes
-            .iter()
-            .zip(&self.mapping.bytes)
-            .position(|(class, byte)| *class == Class::Unclaimed && *byte != 0)?;
-        let at = self.mapping.start.checked_add(i as u64)?;
-        Some((at, *self.mapping.bytes.get(i)?))
+    /// The first run of bytes that no rule claimed and that is more than what aligns the next table: other than zeros, or
+    /// longer than needed.
+    pub(super) fn unaccounted(&self) -> Option<(RunAddr, String)> {
+        let (mut at, classes) = (0, &self.classes);
+        while let Some(gap) = classes.get(at..)?.iter().position(|c| *c == Class::Unclaimed) {
+            let start = at + gap;
+            let rest = classes.get(start..)?;
+            let len = rest.iter().take_while(|c| **c == Class::Unclaimed).count();
+            let bytes = self.mapping.bytes.get(start..start + len)?;
+            let end = self.mapping.start.get().wrapping_add((start + len) as u64);
+            let aligns = [2, 4, 8, 16]
+                .into_iter()
+                .any(|align| end % align == 0 && (len as u64) < align);
+            if !aligns || bytes.iter().any(|&byte| byte != 0) {
+                let shown = bytes.get(..len.min(16)).unwrap_or_default();
+                let found = format!("{len} bytes {shown:02x?}");
+                return Some((self.mapping.start.checked_add(start as u64)?, found));
+            }
+            at = start + len;
+        }
+        None
     }
 }
 

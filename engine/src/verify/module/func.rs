@@ -163,12 +163,7 @@ fn funcdata(
 }
 
 /// The record lies inside `pclntable`: `runtime.FuncForPC` and `Func.Name` look there.
-fn whole(
-    facts: &Facts,
-    tables: &Tables,
-    at: RunAddr,
-    data: RunAddr,
-) -> Result<(), Unreadable> {
+fn whole(facts: &Facts, tables: &Tables, at: RunAddr, data: RunAddr) -> Result<(), Unreadable> {
     let width = if facts.func.funcdata_is_offset { 4 } else { 8 };
     let end = data.checked_add(u64::from(FUNCDATA) * width);
     let last = tables.pclntable.start.checked_add(tables.pclntable.len);

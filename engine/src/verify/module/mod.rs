@@ -61,7 +61,12 @@ pub(super) fn check(
     match run.all() {
         Ok(depths) => {
             if let Some((at, found)) = reader.unaccounted() {
-                findings.add(Code::Unaccounted, at, found, "what a rule reads, or aligns the next");
+                findings.add(
+                    Code::Unaccounted,
+                    at,
+                    found,
+                    "what a rule reads, or aligns the next",
+                );
             }
             depths
         }
@@ -189,7 +194,7 @@ impl Run<'_, '_> {
         let len = self.word(field + 8)?;
         let capacity = self.word(field + 16)?;
         expect(self.base, name, capacity, len)?;
-        let len = len.checked_mul(element).unwrap_or(u64::MAX);
+        let len = len.saturating_mul(element);
         Ok(Slice { start, len })
     }
 
@@ -336,6 +341,16 @@ impl Run<'_, '_> {
             maps.push(func.locals);
         }
         let last = plan.hooks.len() as u64;
+        // The sentinel names no record; up to 1.15 the offset of the files stands there, and is read elsewhere.
+        if self.facts.pclntab != PclntabGeneration::Go1_2 {
+            let entry = if self.facts.func.entry_is_offset {
+                8
+            } else {
+                16
+            };
+            let at = ftab.at(entry * last + entry / 2, entry / 2)?;
+            self.reader.zeros(at, entry / 2, Class::FuncTab)?;
+        }
         let end = if self.facts.func.entry_is_offset {
             let offset = self.reader.u32(ftab.at(8 * last, 4)?, Class::FuncTab)?;
             self.code.0.get().wrapping_add(u64::from(offset))

@@ -137,7 +137,11 @@ impl<'a> Reader<'a> {
     /// longer than needed.
     pub(super) fn unaccounted(&self) -> Option<(RunAddr, String)> {
         let (mut at, classes) = (0, &self.classes);
-        while let Some(gap) = classes.get(at..)?.iter().position(|c| *c == Class::Unclaimed) {
+        while let Some(gap) = classes
+            .get(at..)?
+            .iter()
+            .position(|c| *c == Class::Unclaimed)
+        {
             let start = at + gap;
             let rest = classes.get(start..)?;
             let len = rest.iter().take_while(|c| **c == Class::Unclaimed).count();
@@ -145,7 +149,7 @@ impl<'a> Reader<'a> {
             let end = self.mapping.start.get().wrapping_add((start + len) as u64);
             let aligns = [2, 4, 8, 16]
                 .into_iter()
-                .any(|align| end % align == 0 && (len as u64) < align);
+                .any(|align| end.is_multiple_of(align) && (len as u64) < align);
             if !aligns || bytes.iter().any(|&byte| byte != 0) {
                 let shown = bytes.get(..len.min(16)).unwrap_or_default();
                 let found = format!("{len} bytes {shown:02x?}");

@@ -800,6 +800,13 @@ pub const RULES: &[Rule] = {
             "looks up its return PC, all registers live (runtime/asm_amd64.s)",
         ),
         rule(
+            "runtime.stackcheck",
+            5,
+            NOW,
+            Registers,
+            "clone keeps the new thread's function in R12 across it (runtime/sys_linux_amd64.s)",
+        ),
+        rule(
             "runtime.retpoline*",
             15,
             NOW,

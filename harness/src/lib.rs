@@ -7,5 +7,8 @@ pub mod executor;
 pub mod generate;
 pub mod oracle;
 pub mod outcome;
+pub mod qualify;
+pub mod report;
 pub mod testbins;
 pub mod toolchain;
+pub mod verdict;

@@ -12,6 +12,8 @@ pub const REGISTER_NAMES: [&str; 16] = [
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
     "r14", "r15",
 ];
+/// Index of RDX in [`REGISTER_NAMES`].
+pub const RDX: usize = 2;
 /// Index of RSP in [`REGISTER_NAMES`].
 pub const RSP: usize = 4;
 /// Index of R14 in [`REGISTER_NAMES`].

@@ -1,14 +1,23 @@
 //! `gondwana-harness replay`: runs one failing case of a report again.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+
+use crate::executor::unicorn::{program, relocation::STACKS};
+use crate::oracle::{Answer, Finding};
+use crate::qualify::replay_native;
+use crate::report::case::{self, Case};
 
 /// Arguments of `replay`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Prints each check of the case with its answer.
+
+Exit status: 0 all agree, 1 something diverged or was inconclusive, 2 the tool failed or there is no such case.")]
 pub struct Args {
-    /// The folder of the case, as the report names it.
-    case: std::path::PathBuf,
+    /// The directory of the case, as the report names it
+    case: PathBuf,
 }
 
 /// Runs it.
@@ -16,5 +25,31 @@ pub struct Args {
 /// # Errors
 /// When the tool itself fails, or its input is bad.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    bail!("{}: replay is not there yet", args.case.display())
+    let findings = match case::read(&args.case)? {
+        Case::Relocation(case) => {
+            let answers = program::replay(&case)?;
+            let states = (0u64..).zip(STACKS);
+            states
+                .zip(answers)
+                .map(|((index, stack), answer)| Finding {
+                    what: format!(
+                        "{} with stack {stack:?}, seed {}",
+                        case.function,
+                        case.seed + index
+                    ),
+                    answer,
+                })
+                .collect()
+        }
+        Case::Native(native) => replay_native(&native)?,
+    };
+    for finding in &findings {
+        println!("{}: {}", finding.what, finding.answer);
+    }
+    let status = u8::from(
+        !findings
+            .iter()
+            .all(|finding| finding.answer == Answer::Agree),
+    );
+    Ok(ExitCode::from(status))
 }

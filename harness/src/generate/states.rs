@@ -7,7 +7,7 @@
 use gondwana_engine::golang::{Abi, Facts};
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::{R14, RSP};
+use crate::outcome::{R14, RDX, RSP};
 
 /// Bytes of one state's memory.
 pub const STATE_SIZE: u64 = 0x2_0000;
@@ -148,6 +148,8 @@ pub fn make(target: Target<'_>, seed: u64, stack: Stack, base: u64) -> (State, V
         Stack::Short => guard - u64::from(random.u8(..) % 16) * 8,
     };
     registers[R14] = g;
+    // The context register points to a closure wherever code reads it (cmd/compile/abi-internal.md).
+    registers[RDX] = data + u64::from(random.u16(..) & 0x3ff8);
     put(&mut memory, base, registers[RSP], target.return_to);
 
     let vectors = std::array::from_fn(|i| match i {

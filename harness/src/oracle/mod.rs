@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod process;
 pub mod relocation;
+pub mod stream;
 
 /// What an oracle says about one check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,4 +34,13 @@ impl std::fmt::Display for Answer {
             Self::Inconclusive(why) => write!(f, "inconclusive: {why}"),
         }
     }
+}
+
+/// One check of an oracle that makes several.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was compared.
+    pub what: String,
+    /// What came out.
+    pub answer: Answer,
 }

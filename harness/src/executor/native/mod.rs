@@ -1,3 +1,4 @@
 //! Runs real programs, unhooked and hooked, and watches them from outside.
 
+pub mod hooked;
 pub mod process;

@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 64 << 20;
 /// How often the state of a child is looked at: `wait` has no time limit of its own.
 const POLL: Duration = Duration::from_millis(2);
+/// How long killed processes may take to be gone.
+const LINGER: Duration = Duration::from_millis(300);
 /// How long the readers may take after the process group was killed.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -164,13 +166,13 @@ pub fn run(mut command: Command, scenario: &Scenario) -> Result<Finished, RunErr
         .map_err(|error| RunError::Start { program, error })?;
     let mut group = Group::new(child);
     let mut load = None;
-    if let Some(ready) = &scenario.ready {
-        if let Some(end) = group.wait_ready(ready, deadline)? {
-            return Err(RunError::NotReady {
-                sign: format!("{ready:?}"),
-                end,
-            });
-        }
+    if let Some(ready) = &scenario.ready
+        && let Some(end) = group.wait_ready(ready, deadline)?
+    {
+        return Err(RunError::NotReady {
+            sign: format!("{ready:?}"),
+            end,
+        });
     }
     if let Some(line) = &scenario.load {
         let mut shell = Command::new("/bin/sh");
@@ -283,6 +285,11 @@ impl Group {
         let _ = killpg(self.pid, Signal::SIGKILL);
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // The others die on their own time; zombies of a lazy init count as there.
+        let by = Instant::now() + LINGER;
+        while killpg(self.pid, None).is_ok() && Instant::now() < by {
+            std::thread::sleep(POLL);
+        }
     }
 }
 

@@ -101,6 +101,10 @@ impl Machine {
             .map_err(at("CPU model"))?;
         // An empty set of exits: nothing but `hlt` stops an execution, and no translation is thrown away after it.
         cpu.ctl_exits_enable().map_err(at("exits"))?;
+        // CR4.OSXSAVE, as every operating system of these days sets it: without it `xgetbv` is no instruction.
+        let cr4 = cpu.reg_read(RegisterX86::CR4).map_err(at("CR4"))?;
+        cpu.reg_write(RegisterX86::CR4, cr4 | 1 << 18)
+            .map_err(at("CR4"))?;
         let stores = Rc::new(RefCell::new(Vec::<Store>::new()));
         let log = Rc::clone(&stores);
         cpu.add_mem_hook(

@@ -1,0 +1,170 @@
+//! A program and hook patterns -> the command that runs it hooked, and its whole stream.
+//!
+//! The agent that writes the stream belongs to no process group of ours: it ends by itself shortly after the program.
+//! One that does not is found by the stream's path in its command line, and killed.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The variable that names the program `gondwana`.
+pub const VARIABLE: &str = "GONDWANA";
+
+/// What the last line of a stream starts with (engine/docs/STREAM.md).
+const END: &[u8] = b"\n{\"end\":";
+/// The longest last line that is looked for.
+const TAIL: u64 = 8 << 20;
+const POLL: Duration = Duration::from_millis(5);
+/// Records per thread that may wait for the agent: programs that end at once must not outrun it. Only what is written
+/// costs memory.
+const SLOTS: &str = "1048576";
+
+/// There is no program `gondwana`.
+#[derive(Debug, thiserror::Error)]
+#[error("no program `gondwana` beside {beside} (build it, or set {VARIABLE})")]
+pub struct NoAgent {
+    beside: String,
+}
+
+/// The program `gondwana`: `$GONDWANA`, else the one beside this program or, in a build directory, one above.
+pub fn agent() -> Result<PathBuf, NoAgent> {
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        return Ok(path.into());
+    }
+    let this = std::env::current_exe().unwrap_or_default();
+    this.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("gondwana"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| NoAgent {
+            beside: this.display().to_string(),
+        })
+}
+
+/// `gondwana run` of `program` with these hooks; the stream goes to `stream`.
+#[must_use]
+pub fn command<S: AsRef<OsStr>>(
+    agent: &Path,
+    program: &Path,
+    patterns: &[String],
+    stream: &Path,
+    args: &[S],
+) -> Command {
+    let mut command = Command::new(agent);
+    command.arg("run");
+    for pattern in patterns {
+        command.arg("--hook").arg(pattern);
+    }
+    command
+        .args(["--ring-slots", SLOTS])
+        .arg("--out")
+        .arg(stream)
+        .arg("--")
+        .arg(program)
+        .args(args);
+    command
+}
+
+/// Waits until the agent has written the last line of `stream`; whether it did within `patience`. One that did not is
+/// gone afterwards all the same.
+pub fn wait_for_end(stream: &Path, patience: Duration) -> bool {
+    let by = Instant::now() + patience;
+    let mut wait = Duration::from_millis(1);
+    loop {
+        if is_complete(stream).unwrap_or(false) {
+            return true;
+        }
+        let agents = agents(stream);
+        // It may have written the line and ended between the two looks.
+        if agents.is_empty() {
+            return is_complete(stream).unwrap_or(false);
+        }
+        if Instant::now() >= by {
+            for agent in agents {
+                let _ = kill(agent, Signal::SIGKILL);
+            }
+            return false;
+        }
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(POLL);
+    }
+}
+
+/// Whether the last line starts with [`END`].
+fn is_complete(stream: &Path) -> io::Result<bool> {
+    let mut file = File::open(stream)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let Some((b'\n', lines)) = tail.split_last() else {
+        return Ok(false);
+    };
+    let start = lines.iter().rposition(|&byte| byte == b'\n');
+    Ok(start.is_some_and(|start| lines.get(start..).is_some_and(|line| line.starts_with(END))))
+}
+
+/// Processes that have the stream's path among their arguments.
+fn agents(stream: &Path) -> Vec<Pid> {
+    let wanted = stream.as_os_str().as_encoded_bytes();
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != std::process::id().cast_signed())
+        .filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|&byte| byte == 0)
+                .any(|argument| argument == wanted)
+        })
+        .map(Pid::from_raw)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_last_line_is_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        assert!(!wait_for_end(&file, Duration::ZERO));
+        for (text, complete) in [
+            ("", false),
+            ("{\"schema\":1}\n", false),
+            ("{\"schema\":1}\n{\"end\":{}}", false),
+            ("{\"schema\":1}\n{\"end\":{}}\n", true),
+            ("{\"schema\":1}\n{\"end\":{}}\n{\"span\":1}\n", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(wait_for_end(&file, Duration::ZERO), complete, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_hangs_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("stream");
+        let mut agent = Command::new("/bin/sh")
+            .arg("-c")
+            .arg("sleep 60; :")
+            .arg(&file)
+            .spawn()
+            .unwrap();
+        while agents(&file).is_empty() {
+            std::thread::sleep(POLL);
+        }
+        assert!(!wait_for_end(&file, Duration::from_millis(20)));
+        assert!(!agent.wait().unwrap().success());
+    }
+}

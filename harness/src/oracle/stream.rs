@@ -1,0 +1,283 @@
+//! A monitoring stream, and the run that it describes -> [`Finding`]s.
+//!
+//! Re-derives everything from the lines: counts per hook against the end line, nesting of each goroutine's calls, order
+//! of each thread's returns, times within the run. Losses are never hidden: what they make undecidable is inconclusive.
+
+mod nesting;
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use gondwana_engine::event::{End, ExitStatus, Header, Line, SpanLine, StreamReader};
+use gondwana_engine::spec::Pattern;
+
+use crate::executor::native::process::{self, Finished};
+use crate::oracle::{Answer, Finding};
+use crate::testbins::Expected;
+
+/// Spans whose nesting is checked; the memory for more is better left to the program under test.
+const NESTING_LIMIT: usize = 20_000_000;
+/// Nanoseconds that the stream's clock and the harness's may differ.
+const CLOCK_SLACK: u64 = 2_000_000_000;
+
+/// What one hook did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fired {
+    /// The function.
+    pub name: String,
+    /// Calls that got a frame.
+    pub entered: u64,
+    /// Calls with a span line.
+    pub spans: u64,
+}
+
+/// A stream, judged.
+#[derive(Debug)]
+pub struct Judged {
+    /// The answers.
+    pub findings: Vec<Finding>,
+    /// The header, if there was one.
+    pub header: Option<Header>,
+    /// The end line, if there was one.
+    pub end: Option<End>,
+    /// What each hook did, by id.
+    pub fired: Vec<Fired>,
+}
+
+/// What the harness knows about the run besides its stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// The run.
+    pub run: &'c Finished,
+    /// Nanoseconds since 1970 when it was started and when it had ended.
+    pub times: (u64, u64),
+    /// What the program must produce, where that is known.
+    pub expected: &'c [Expected],
+}
+
+/// Reads and judges a stream.
+#[must_use]
+pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
+    let mut judged = Judged {
+        findings: Vec::new(),
+        header: None,
+        end: None,
+        fired: Vec::new(),
+    };
+    let reader = match StreamReader::new(input) {
+        Ok(reader) => reader,
+        Err(error) => {
+            judged.say("stream", Answer::Diverge(format!("not a stream: {error}")));
+            return judged;
+        }
+    };
+    let header = reader.header.clone();
+    if let Some(reason) = header.reason.as_ref().filter(|_| !header.hooked) {
+        let why = format!(
+            "the program ran unhooked: {}: {}",
+            reason.code, reason.message
+        );
+        judged.say("stream", Answer::Diverge(why));
+    }
+    let mut lines = Lines::new(header.hooks.len(), context.times);
+    for line in reader {
+        match line {
+            Ok(Line::Span(span)) => lines.add(&span),
+            Ok(Line::End(end)) => judged.end = Some(end),
+            Err(error) => {
+                judged.say("stream", Answer::Diverge(error.to_string()));
+                break;
+            }
+        }
+    }
+    judged.header = Some(header);
+    judged.order(lines.order.take(), lines.time.take());
+    judged.nesting(&mut lines);
+    judged.end(&lines, context);
+    judged
+}
+
+/// What the span lines say.
+struct Lines {
+    spans: Vec<u64>,
+    times: (u64, u64),
+    /// When each thread returned last.
+    threads: BTreeMap<u64, u64>,
+    kept: Vec<nesting::Call>,
+    dropped: u64,
+    order: Option<String>,
+    time: Option<String>,
+}
+
+impl Lines {
+    fn new(hooks: usize, times: (u64, u64)) -> Self {
+        Self {
+            spans: vec![0; hooks],
+            times,
+            threads: BTreeMap::new(),
+            kept: Vec::new(),
+            dropped: 0,
+            order: None,
+            time: None,
+        }
+    }
+
+    fn add(&mut self, span: &SpanLine) {
+        if let Some(count) = self.spans.get_mut(span.span as usize) {
+            *count += 1;
+        }
+        let end = span.start.saturating_add(span.dur);
+        let (begun, ended) = self.times;
+        if span.start.saturating_add(CLOCK_SLACK) < begun || end > ended.saturating_add(CLOCK_SLACK)
+        {
+            self.time.get_or_insert_with(|| {
+                format!(
+                    "a call from {} to {end}, in a run from {begun} to {ended}",
+                    span.start
+                )
+            });
+        }
+        let last = self.threads.insert(span.tid, end).unwrap_or(0);
+        if end < last {
+            self.order.get_or_insert_with(|| {
+                format!(
+                    "thread {} returned at {end} after it had returned at {last}",
+                    span.tid
+                )
+            });
+        }
+        if self.kept.len() < NESTING_LIMIT {
+            self.kept.push(nesting::Call::new(span));
+        } else {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Judged {
+    fn say(&mut self, what: impl Into<String>, answer: Answer) {
+        self.findings.push(Finding {
+            what: what.into(),
+            answer,
+        });
+    }
+
+    fn order(&mut self, order: Option<String>, time: Option<String>) {
+        self.say(
+            "order of each thread",
+            order.map_or(Answer::Agree, Answer::Diverge),
+        );
+        self.say(
+            "times within the run",
+            time.map_or(Answer::Agree, Answer::Diverge),
+        );
+    }
+
+    fn nesting(&mut self, lines: &mut Lines) {
+        let answer = match (nesting::check(&mut lines.kept), lines.dropped) {
+            (Err(what), _) => Answer::Diverge(what),
+            (Ok(()), 0) => Answer::Agree,
+            (Ok(()), dropped) => {
+                Answer::Inconclusive(format!("{dropped} spans were not looked at"))
+            }
+        };
+        self.say("nesting of each goroutine", answer);
+    }
+
+    /// Everything that needs the end line.
+    fn end(&mut self, lines: &Lines, context: Context<'_>) {
+        let Some(end) = self.end.clone() else {
+            self.say(
+                "end",
+                Answer::Diverge("the stream has no end line".to_owned()),
+            );
+            return;
+        };
+        self.say("exit status", exit(end.exit, context.run.end));
+        let names: Vec<String> = match &self.header {
+            Some(header) => header.hooks.iter().map(|hook| hook.name.clone()).collect(),
+            None => Vec::new(),
+        };
+        let mut missing = 0;
+        for (((name, &entered), &said), &seen) in names
+            .iter()
+            .zip(&end.entered)
+            .zip(&end.spans)
+            .zip(&lines.spans)
+        {
+            missing += entered.saturating_sub(seen);
+            let answer = if said != seen {
+                Answer::Diverge(format!("the end line says {said} spans, there are {seen}"))
+            } else if seen > entered {
+                Answer::Diverge(format!("entered {entered} times, returned {seen} times"))
+            } else {
+                Answer::Agree
+            };
+            self.say(format!("count of {name}"), answer);
+            self.fired.push(Fired {
+                name: name.clone(),
+                entered,
+                spans: seen,
+            });
+        }
+        let accounted = end.lost.saturating_add(end.malformed);
+        let losses = if end.malformed != 0 {
+            Answer::Diverge(format!("{} malformed records", end.malformed))
+        } else if accounted > missing {
+            Answer::Diverge(format!(
+                "{accounted} spans said to be lost, {missing} are missing"
+            ))
+        } else {
+            Answer::Agree
+        };
+        self.say("losses", losses);
+        for expected in context.expected {
+            self.expect(expected, &end);
+        }
+    }
+
+    fn expect(&mut self, expected: &Expected, end: &End) {
+        let Ok(pattern) = Pattern::parse(&expected.pattern) else {
+            let why = format!("`{}` is no pattern", expected.pattern);
+            self.say("expectation", Answer::Diverge(why));
+            return;
+        };
+        let of = |f: fn(&Fired) -> u64| -> u64 {
+            let fired = self.fired.iter().filter(|f| pattern.matches(&f.name));
+            fired.map(f).sum()
+        };
+        let (entered, spans) = (of(|f| f.entered), of(|f| f.spans));
+        let abandoned = entered.saturating_sub(spans);
+        let answer = if expected.spans.admits(spans) && expected.abandoned.admits(abandoned) {
+            Answer::Agree
+        } else {
+            let what = format!(
+                "expected {} calls and {} abandoned, got {spans} and {abandoned}",
+                expected.spans, expected.abandoned
+            );
+            let unseen = end.lost + end.skipped.no_room;
+            match unseen {
+                0 => Answer::Diverge(what),
+                _ => Answer::Inconclusive(format!("{what}; {unseen} calls have no span")),
+            }
+        };
+        self.say(format!("expectation of {}", expected.pattern), answer);
+    }
+}
+
+fn exit(said: Option<ExitStatus>, seen: process::End) -> Answer {
+    let agrees = match (said, seen) {
+        (Some(ExitStatus::Code(a)), process::End::Status(b)) => a == b,
+        (Some(ExitStatus::Signal(a)), process::End::Signal(b)) => a == b,
+        (Some(_), process::End::TimedOut) => true,
+        (None, _) => return Answer::Inconclusive("the agent could not learn it".to_owned()),
+        _ => false,
+    };
+    if agrees {
+        Answer::Agree
+    } else {
+        Answer::Diverge(format!(
+            "the stream says {said:?}, the program ended with {seen}"
+        ))
+    }
+}

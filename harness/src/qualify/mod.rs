@@ -1,0 +1,188 @@
+//! A program -> its [`Report`]: makes the checks in their order, and nothing that they do not need.
+//!
+//! 1. [`relocation`]: every hookable function's window in Unicorn.
+//! 2. [`native`]: the program unhooked twice and hooked once; output, end and stream.
+
+mod native;
+mod relocation;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use gondwana_engine::image::Image;
+use gondwana_engine::site::{Finder, Refusal, Site};
+use gondwana_engine::spec::HookSpec;
+use sha2::{Digest, Sha256};
+
+use crate::executor::native::process::Scenario;
+use crate::report::{self, Program, Refused, Report, Skipped};
+use crate::testbins::Expected;
+use crate::verdict::{Evidence, Verdict};
+
+pub use native::replay as replay_native;
+
+/// The hooks if no pattern is given.
+pub const DEFAULT_PATTERN: &str = "main.*";
+
+/// What to qualify, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The program.
+    pub program: PathBuf,
+    /// Hook patterns; [`DEFAULT_PATTERN`] if there are none, and then no single one must fire.
+    pub patterns: Vec<String>,
+    /// Where report and cases go.
+    pub out: PathBuf,
+    /// How the program is run.
+    pub scenario: Scenario,
+    /// Seed of everything that is random.
+    pub seed: u64,
+    /// Whether the whole program's relocation is checked.
+    pub relocation: bool,
+    /// What the stream must say, where that is known.
+    pub expected: Vec<Expected>,
+}
+
+/// Makes all checks and writes `report.json` and the failing cases.
+///
+/// # Errors
+/// Bad input (no Go program, a pattern that matches nothing) and failures of the tool itself; never a failed check.
+pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Report> {
+    let name = request.program.display().to_string();
+    let data = std::fs::read(&request.program).with_context(|| name.clone())?;
+    let image = Image::parse(&data).with_context(|| name.clone())?;
+    let patterns = if request.patterns.is_empty() {
+        vec![DEFAULT_PATTERN.to_owned()]
+    } else {
+        request.patterns.clone()
+    };
+    let selected = HookSpec::parse(&patterns)?.select(&image)?;
+    std::fs::create_dir_all(&request.out)
+        .with_context(|| format!("create {}", request.out.display()))?;
+
+    progress("looking for places to hook");
+    let (sites, refusals) = decide(&image);
+    let sha256 = digest(&data);
+    let mut evidence = Evidence::default();
+    let mut skipped: Vec<Skipped> = Vec::new();
+    let mut sections = Vec::new();
+    if request.relocation {
+        let section = relocation::section(
+            &image,
+            &sites,
+            request,
+            &mut evidence,
+            &mut skipped,
+            &mut progress,
+        )?;
+        sections.push(section);
+        skipped.push(refused(&refusals));
+    } else {
+        skipped.push(Skipped {
+            what: "functions".to_owned(),
+            count: sites.len() as u64,
+            why: "relocation was not asked for".to_owned(),
+        });
+    }
+    let native = native::sections(request, &patterns, &sha256, &mut progress)?;
+    sections.extend(native.sections);
+    skipped.extend(native.skipped);
+    for section in &sections {
+        evidence.counts += section.counts;
+    }
+    if !request.patterns.is_empty() {
+        evidence.never_fired = never_fired(&patterns, &native.hooks)?;
+    }
+    let report = Report {
+        schema: report::SCHEMA.to_owned(),
+        program: Program {
+            path: name,
+            sha256,
+            go: image.version().to_string(),
+            functions: image.functions().len() as u64,
+            hookable: sites.len() as u64,
+        },
+        patterns,
+        sections,
+        hooks: native.hooks,
+        refused: selected
+            .iter()
+            .filter_map(|&index| image.functions().get(index))
+            .filter_map(|f| {
+                refusals
+                    .iter()
+                    .find(|(entry, _)| *entry == f.entry)
+                    .map(|(_, r)| (f, r))
+            })
+            .map(|(function, refusal)| Refused {
+                name: function.name.to_owned(),
+                code: refusal.code.to_string(),
+                detail: refusal.detail.clone(),
+            })
+            .collect(),
+        skipped,
+        verdict: Verdict::of(&evidence),
+    };
+    write(&report, &request.out)?;
+    Ok(report)
+}
+
+type Refusals = Vec<(gondwana_engine::addr::LinkAddr, Refusal)>;
+
+fn decide<'d>(image: &Image<'d>) -> (Vec<Site<'d>>, Refusals) {
+    let finder = Finder::new(image);
+    let (mut sites, mut refusals) = (Vec::new(), Vec::new());
+    for function in image.functions() {
+        match finder.find(function) {
+            Ok(site) => sites.push(site),
+            Err(refusal) => refusals.push((function.entry, refusal)),
+        }
+    }
+    (sites, refusals)
+}
+
+/// The functions that are not checked because they are never hooked, by reason.
+fn refused(refusals: &Refusals) -> Skipped {
+    let mut reasons = std::collections::BTreeMap::<String, u64>::new();
+    for (_, refusal) in refusals {
+        *reasons.entry(refusal.code.to_string()).or_default() += 1;
+    }
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|(code, count)| format!("{code} {count}"))
+        .collect();
+    Skipped {
+        what: "functions".to_owned(),
+        count: refusals.len() as u64,
+        why: format!("never hooked ({})", reasons.join(", ")),
+    }
+}
+
+/// The patterns of which no function was entered.
+fn never_fired(patterns: &[String], hooks: &[report::Hook]) -> Result<Vec<String>> {
+    let mut silent = Vec::new();
+    for text in patterns {
+        let pattern = gondwana_engine::spec::Pattern::parse(text)?;
+        if !hooks
+            .iter()
+            .any(|hook| hook.entered > 0 && pattern.matches(&hook.name))
+        {
+            silent.push(text.clone());
+        }
+    }
+    Ok(silent)
+}
+
+/// SHA-256 as text.
+fn digest(data: &[u8]) -> String {
+    Sha256::digest(data)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn write(report: &Report, out: &Path) -> Result<()> {
+    let file = out.join("report.json");
+    let text = serde_json::to_string_pretty(report).context("write the report")?;
+    std::fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))
+}

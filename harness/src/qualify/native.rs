@@ -1,0 +1,228 @@
+//! The sections `output` and `stream`: the program unhooked twice, then hooked.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use super::Request;
+use crate::executor::native::hooked;
+use crate::executor::native::process::{self, Finished};
+use crate::oracle::{Finding, process as output, stream};
+use crate::report::case::{self, Case, Native};
+use crate::report::{Hook, Section, Skipped};
+use crate::testbins::Expected;
+
+/// How long the agent may take to end after the program.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The directory of the one native case.
+const CASE: &str = "cases/native";
+
+/// What the native runs gave.
+pub(super) struct Outcome {
+    pub(super) sections: Vec<Section>,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// The three runs, judged.
+struct Runs {
+    output: Vec<Finding>,
+    stream: stream::Judged,
+    hooked: Finished,
+    unhooked: [Finished; 2],
+}
+
+pub(super) fn sections(
+    request: &Request,
+    patterns: &[String],
+    sha256: &str,
+    progress: &mut impl FnMut(&str),
+) -> Result<Outcome> {
+    let program = request
+        .program
+        .canonicalize()
+        .with_context(|| request.program.display().to_string())?;
+    let native = Native {
+        program,
+        sha256: sha256.to_owned(),
+        patterns: patterns.to_owned(),
+        scenario: request.scenario.clone(),
+    };
+    let stream_file = request.out.join("stream.ndjson");
+    let runs = run(&native, &stream_file, &request.expected, progress)?;
+    let failed = runs
+        .output
+        .iter()
+        .chain(&runs.stream.findings)
+        .any(|f| !f.answer.agrees());
+    if failed {
+        case::write(&request.out, CASE, &Case::Native(Box::new(native)))?;
+        keep(&request.out.join(CASE), &runs)?;
+    }
+    Ok(outcome(&runs, failed.then_some(CASE)))
+}
+
+/// Runs a case again: the answers of its output and its stream.
+///
+/// # Errors
+/// When the program is not what it was, or cannot be run.
+pub fn replay(native: &Native) -> Result<Vec<Finding>> {
+    let data =
+        std::fs::read(&native.program).with_context(|| native.program.display().to_string())?;
+    if super::digest(&data) != native.sha256 {
+        bail!(
+            "{} is not the file that the case is about",
+            native.program.display()
+        );
+    }
+    let dir = tempfile::tempdir().context("make a directory for the stream")?;
+    let runs = run(native, &dir.path().join("stream.ndjson"), &[], &mut |_| {})?;
+    Ok(runs
+        .output
+        .into_iter()
+        .chain(runs.stream.findings)
+        .collect())
+}
+
+fn run(
+    native: &Native,
+    stream_file: &Path,
+    expected: &[Expected],
+    progress: &mut impl FnMut(&str),
+) -> Result<Runs> {
+    let scenario = &native.scenario;
+    let agent = hooked::agent()?;
+    let unhooked = || {
+        let mut command = Command::new(&native.program);
+        command.args(&scenario.args);
+        process::run(command, scenario)
+    };
+    progress("running unhooked");
+    let first = unhooked()?;
+    progress("running unhooked again");
+    let second = unhooked()?;
+    progress("running hooked");
+    match std::fs::remove_file(stream_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", stream_file.display()));
+        }
+        _ => {}
+    }
+    let begun = now();
+    let command = hooked::command(
+        &agent,
+        &native.program,
+        &native.patterns,
+        stream_file,
+        &scenario.args,
+    );
+    let hooked = process::run(command, scenario)?;
+    hooked::wait_for_end(stream_file, PATIENCE);
+    let ended = now();
+    let context = stream::Context {
+        run: &hooked,
+        times: (begun, ended),
+        expected,
+    };
+    let stream = match File::open(stream_file) {
+        Ok(file) => stream::judge(BufReader::new(file), context),
+        // No stream is a stream without a line.
+        Err(_) => stream::judge(std::io::empty(), context),
+    };
+    Ok(Runs {
+        output: output::judge([&first, &second], &hooked),
+        stream,
+        hooked,
+        unhooked: [first, second],
+    })
+}
+
+fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
+    let millis = |run: &Finished| run.elapsed.as_millis();
+    let [first, second] = &runs.unhooked;
+    let output = Section::of_findings(
+        "output",
+        format!(
+            "unhooked {} ms, {} ms; hooked {} ms",
+            millis(first),
+            millis(second),
+            millis(&runs.hooked)
+        ),
+        &runs.output,
+        case,
+    );
+    let end = runs.stream.end.as_ref();
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    let note = end.map_or("no end line".to_owned(), |end| {
+        let (entered, spans) = (sum(&end.entered), sum(&end.spans));
+        format!(
+            "{entered} calls entered, {spans} spans, {} without a return, {} lost",
+            entered.saturating_sub(spans).saturating_sub(end.lost),
+            end.lost
+        )
+    });
+    let stream = Section::of_findings("stream", note, &runs.stream.findings, case);
+    let skipped = end.map_or(Vec::new(), |end| {
+        [
+            (end.lost, "calls", "their spans were lost: the ring was full"),
+            (end.skipped.no_room, "calls", "ran without their hook: too little stack (the restart after stack growth is hooked)"),
+            (end.skipped.no_g, "calls", "ran without their hook: outside of any goroutine"),
+            (end.skipped.gsignal, "calls", "ran without their hook: on the signal stack"),
+        ]
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, what, why)| Skipped { what: what.to_owned(), count, why: why.to_owned() })
+        .collect()
+    });
+    let header = runs.stream.header.as_ref();
+    let hooks = runs
+        .stream
+        .fired
+        .iter()
+        .enumerate()
+        .map(|(id, fired)| {
+            let hook = header.and_then(|header| header.hooks.get(id));
+            Hook {
+                name: fired.name.clone(),
+                entered: fired.entered,
+                spans: fired.spans,
+                inlined: hook.map_or(0, |hook| hook.inlined),
+                deviation: hook.and_then(|hook| hook.deviation.clone()),
+            }
+        })
+        .collect();
+    Outcome {
+        sections: vec![output, stream],
+        hooks,
+        skipped,
+    }
+}
+
+/// Keeps what the runs wrote beside their case.
+fn keep(dir: &Path, runs: &Runs) -> Result<()> {
+    let [first, second] = &runs.unhooked;
+    for (name, run) in [
+        ("unhooked-1", first),
+        ("unhooked-2", second),
+        ("hooked", &runs.hooked),
+    ] {
+        for (stream, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+            let file = dir.join(format!("{name}.{stream}"));
+            std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}

@@ -96,23 +96,31 @@ fn run_one(folder: &Path, target: &str, runs: u64) -> Result<bool> {
     for dir in [&corpus, &artifacts] {
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
     }
+    let log = folder.join(format!("{target}.log"));
+    let file = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut command = Command::new(folder.join(TARGET).join("release").join(target));
-    command.arg(format!("-runs={runs}")).args([
-        SEED,
-        "-print_final_stats=0",
-        "-verbosity=0",
-        "-rss_limit_mb=2048",
-    ]);
+    command
+        .arg(format!("-runs={runs}"))
+        .args([SEED, "-rss_limit_mb=2048", "-print_funcs=0"]);
     command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg(&corpus);
+        .arg(&corpus)
+        .stderr(file);
     let seeds = [
         root().join("fuzz/seeds").join(target),
         root().join("goldens/inputs"),
     ];
     command.args(seeds.iter().filter(|dir| dir.is_dir()));
-    Ok(command
+    let is_good = command
         .status()
         .with_context(|| format!("start {target}"))?
-        .success())
+        .success();
+    // How far it came: executions, coverage, size of the corpus; vacuous fuzzing would show here.
+    let said = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
+    let said = String::from_utf8_lossy(&said);
+    match said.lines().rfind(|line| line.contains(" DONE ")) {
+        Some(line) if is_good => println!("   {line}"),
+        _ => println!("{said}"),
+    }
+    Ok(is_good)
 }

@@ -204,7 +204,7 @@ fn output(program: &Path, arguments: &[&str]) -> Option<String> {
 fn go_is_new_enough(go: &Path) -> bool {
     let answer = Command::new(go)
         .arg("version")
-        .env("GOTOOLCHAIN", "local")
+        .envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "")])
         .stdin(Stdio::null())
         .output();
     let Ok(answer) = answer else { return false };

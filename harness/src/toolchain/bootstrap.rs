@@ -46,14 +46,16 @@ pub(super) fn go(toolchains: &Toolchains) -> Result<PathBuf> {
     }
 }
 
-/// What `go version` answers, without letting it switch to another toolchain.
+/// What `go version` answers, without letting it switch to another toolchain or stumble over the user's flags.
 pub(super) fn version_of(go: &Path) -> Option<GoVersion> {
-    let output = Command::new(go)
+    let mut command = Command::new(go);
+    command
         .arg("version")
         .env("GOTOOLCHAIN", "local")
         .env("GOENV", "off")
-        .stdin(Stdio::null())
-        .output();
+        .env("GOFLAGS", "")
+        .env_remove("GOROOT");
+    let output = command.stdin(Stdio::null()).output();
     parse_version(&output.ok().filter(|output| output.status.success())?.stdout)
 }
 

@@ -97,7 +97,13 @@ fn explain(message: &str, version: GoVersion) -> String {
             "cannot download it (offline?): {message}; with a connection, run `gondwana-harness toolchain install {}`",
             version.to_string().trim_start_matches("go")
         )
-    } else if has(&["403", "404", "410", "unknown revision", "not found"]) {
+    } else if has(&[
+        "403 Forbidden",
+        "404 Not Found",
+        "410 Gone",
+        "unknown revision",
+        ".info: no such file",
+    ]) {
         format!(
             "there is no Go release {version} for linux/amd64, or the module proxy does not have it: {message}"
         )

@@ -63,7 +63,8 @@ pub enum ImageKind {
 /// One function of the line table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Function<'d> {
-    /// Name as the line table has it: `main.(*T).method`, `main.f[...]`. Not unique.
+    /// Name as the line table has it: `main.(*T).method`. Not unique. Instances of generic functions are all called
+    /// `main.f[...]` in 1.18 to 1.20, and by their type arguments later: `main.f[go.shape.int]`.
     pub name: &'d str,
     /// First instruction.
     pub entry: LinkAddr,

@@ -29,7 +29,8 @@ pub(super) fn walk(
     let check_covers_window = check_end
         .and_then(|end| end.offset_from(entry))
         .is_some_and(|check| length <= check);
-    let mut arguments = body.is_assembly().then(|| Arguments::new(body));
+    let assembly = body.is_assembly();
+    let mut arguments = assembly.then(|| Arguments::new(body));
     let mut leaf = true;
     let mut decoder = Decoder::with_ip(64, body.code, entry.get(), DecoderOptions::NONE);
     let mut instruction = Instruction::default();
@@ -52,6 +53,12 @@ pub(super) fn walk(
                 ));
             }
             FlowControl::IndirectBranch if in_window || check_covers_window => leaf = false,
+            // A compiled function jumps to a register only to leave (a method wrapper's tail call, 1.27 and later).
+            FlowControl::IndirectBranch
+                if !assembly && instruction.op0_kind() == OpKind::Register =>
+            {
+                leaf = false
+            }
             FlowControl::IndirectBranch => {
                 return Err(Refusal::new(
                     RefusalCode::IndirectJump,

@@ -119,6 +119,7 @@ fn render(input: &Input) -> String {
         } else {
             facts.compiled_abi
         },
+        called_by_assembly: false,
         function_at: &|at| input.function_at(at),
         pcsp: &|| input.pcsp.clone(),
     };

@@ -66,6 +66,7 @@ fn site_case(
         } else {
             Abi::AbiInternal
         },
+        called_by_assembly: marks & 16 != 0,
         function_at: &|at| Some(("runtime.morestack_noctxt", at)),
         pcsp: &|| {
             vec![

@@ -27,6 +27,15 @@ pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
                 detail,
             ));
         }
+        if body.called_by_assembly {
+            let detail =
+                "assembly that other assembly calls: which registers it leaves alone may matter";
+            return Err(Refusal::new(
+                RefusalCode::PrivateAbi,
+                function.entry,
+                detail,
+            ));
+        }
         let args = function.args.unwrap_or(0);
         if policy::assembly_is_abi0(body.compiled_abi, function.has_args_map, args) {
             return Ok(Abi::Abi0);

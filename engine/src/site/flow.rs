@@ -3,11 +3,15 @@
 //! Linear, since Go puts no data between instructions (tables live in read-only data) and fills gaps with `int3`,
 //! zeros or NOPs.
 
+use std::collections::HashSet;
+
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::window::Window;
 use super::{Body, Refusal, RefusalCode};
 use crate::addr::LinkAddr;
+use crate::golang::policy;
+use crate::image::Image;
 use crate::listing::text;
 
 /// What the walk found.
@@ -109,6 +113,33 @@ fn is_near(instruction: &Instruction) -> bool {
         instruction.op0_kind(),
         OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64
     )
+}
+
+/// Entries that assembly calls or jumps to. Assembly may rely on which registers other assembly leaves alone, whatever
+/// its declared convention: `runtime.clone` keeps the new thread's function in R12 across `runtime.settls`.
+pub(super) fn targets_of_assembly(image: &Image<'_>) -> HashSet<LinkAddr> {
+    let version = image.version();
+    let assembly = image
+        .functions()
+        .iter()
+        .filter(|function| policy::is_assembly(version, function.flags, function.has_locals_map));
+    let mut targets = HashSet::new();
+    for function in assembly {
+        let code = image
+            .bytes(function.entry, function.size as usize)
+            .unwrap_or_default();
+        let end = function
+            .entry
+            .get()
+            .saturating_add(u64::from(function.size));
+        for instruction in Decoder::with_ip(64, code, function.entry.get(), DecoderOptions::NONE) {
+            let target = instruction.near_branch_target();
+            if is_near(&instruction) && !(function.entry.get()..end).contains(&target) {
+                targets.insert(LinkAddr::new(target));
+            }
+        }
+    }
+    targets
 }
 
 /// Checks that assembly uses the stack above its frame as it is declared to. What lies beyond the declared arguments,

@@ -18,6 +18,8 @@ mod prologue;
 mod refusal;
 mod window;
 
+use std::collections::HashSet;
+
 use iced_x86::Instruction;
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +109,8 @@ pub struct Body<'d, 'q> {
     pub compiled_abi: Abi,
     /// Name and entry of the function that holds an address.
     pub function_at: &'q dyn Fn(LinkAddr) -> Option<(&'d str, LinkAddr)>,
+    /// Whether assembly calls or jumps to this function.
+    pub called_by_assembly: bool,
     /// The function's `pcsp` table, as [`Image::pcsp`] gives it.
     pub pcsp: &'q dyn Fn() -> Vec<(LinkAddr, i32)>,
 }
@@ -125,6 +129,7 @@ impl Body<'_, '_> {
 pub struct Finder<'i, 'd> {
     image: &'i Image<'d>,
     compiled_abi: Abi,
+    called_by_assembly: HashSet<LinkAddr>,
 }
 
 impl<'i, 'd> Finder<'i, 'd> {
@@ -143,9 +148,11 @@ impl<'i, 'd> Finder<'i, 'd> {
             Some((f, code)) if prologue::begins_with_load_of_g(code, f.entry) => Abi::Abi0,
             _ => image.facts().compiled_abi,
         };
+        let called_by_assembly = flow::targets_of_assembly(image);
         Self {
             image,
             compiled_abi,
+            called_by_assembly,
         }
     }
 
@@ -166,6 +173,7 @@ impl<'i, 'd> Finder<'i, 'd> {
             code,
             version: self.image.version(),
             compiled_abi: self.compiled_abi,
+            called_by_assembly: self.called_by_assembly.contains(&function.entry),
             function_at: &|at| self.image.function_at(at).map(|f| (f.name, f.entry)),
             pcsp: &|| self.image.pcsp(function).collect(),
         };
@@ -251,3 +259,6 @@ fn largest_frame(body: &Body<'_, '_>) -> Option<u32> {
         .try_fold(0, |max, delta| delta.map(|delta| delta.max(max)));
     largest.ok().filter(|_| !steps.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,7 +127,15 @@ pub(super) fn may_move(window: &Window<'_>, abi: Abi, assembly: bool) -> Result<
 fn objection(instruction: &Instruction, safe: &SafeBases) -> Option<(RefusalCode, String)> {
     let says = |code| Some((code, text(instruction)));
     match instruction.flow_control() {
-        FlowControl::Call | FlowControl::IndirectCall => return says(RefusalCode::DisplacedCall),
+        FlowControl::Call | FlowControl::IndirectCall => {
+            // `syscall` and `vmcall` are calls to the decoder.
+            let into_program = instruction.mnemonic() == Mnemonic::Call;
+            return says(if into_program {
+                RefusalCode::DisplacedCall
+            } else {
+                RefusalCode::SpecialInstruction
+            });
+        }
         FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {
             return says(RefusalCode::SpecialInstruction);
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gondwana_harness::cmd::{qualify, replay, testbin, toolchain};
+use gondwana_harness::cmd::{qualify, replay, run, testbin, toolchain};
 
 /// Proves that Gondwana's hooks on a Go program are harmless
 #[derive(Parser, Debug)]
@@ -19,6 +19,9 @@ enum Command {
     Qualify(qualify::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
+    /// Run a program hooked, for qualify
+    #[command(name = "__run", hide = true)]
+    Run(run::Args),
     /// Build a test program and print where it is
     Testbin(testbin::Args),
     /// List, install, find and remove Go toolchains
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Qualify(args) => qualify::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Run(args) => return run::run(args),
         Command::Testbin(args) => testbin::run(&args),
         Command::Toolchain(args) => toolchain::run(&args),
     };

@@ -2,5 +2,6 @@
 
 pub mod qualify;
 pub mod replay;
+pub mod run;
 pub mod testbin;
 pub mod toolchain;

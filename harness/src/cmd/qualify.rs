@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::{Ready, Scenario};
 use crate::qualify::{Request, qualify};
 use crate::report::table;
@@ -81,6 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         program: args.program.clone(),
         patterns: args.hooks.clone(),
         out: out.clone(),
+        agent: Agent::find().context("find this program")?,
         scenario: Scenario {
             args: args.args.clone(),
             env: Vec::new(),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use crate::executor::native::hooked::Agent;
 use crate::executor::unicorn::{program, relocation::STACKS};
 use crate::oracle::{Answer, Finding};
 use crate::qualify::replay_native;
@@ -41,7 +42,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 })
                 .collect()
         }
-        Case::Native(native) => replay_native(&native)?,
+        Case::Native(native) => {
+            replay_native(&native, &Agent::find().context("find this program")?)?
+        }
     };
     for finding in &findings {
         println!("{}: {}", finding.what, finding.answer);

@@ -14,6 +14,7 @@ use gondwana_engine::site::{Finder, Refusal, Site};
 use gondwana_engine::spec::HookSpec;
 use sha2::{Digest, Sha256};
 
+use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::Scenario;
 use crate::report::{self, Program, Refused, Report, Skipped};
 use crate::testbins::Expected;
@@ -33,6 +34,8 @@ pub struct Request {
     pub patterns: Vec<String>,
     /// Where report and cases go.
     pub out: PathBuf,
+    /// What runs it hooked.
+    pub agent: Agent,
     /// How the program is run.
     pub scenario: Scenario,
     /// Seed of everything that is random.

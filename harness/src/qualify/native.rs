@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use super::Request;
-use crate::executor::native::hooked;
+use crate::executor::native::hooked::{self, Agent};
 use crate::executor::native::process::{self, Finished};
 use crate::oracle::{Finding, process as output, stream};
 use crate::report::case::{self, Case, Native};
@@ -53,7 +53,13 @@ pub(super) fn sections(
         scenario: request.scenario.clone(),
     };
     let stream_file = request.out.join("stream.ndjson");
-    let runs = run(&native, &stream_file, &request.expected, progress)?;
+    let runs = run(
+        &native,
+        &request.agent,
+        &stream_file,
+        &request.expected,
+        progress,
+    )?;
     let failed = runs
         .output
         .iter()
@@ -70,7 +76,7 @@ pub(super) fn sections(
 ///
 /// # Errors
 /// When the program is not what it was, or cannot be run.
-pub fn replay(native: &Native) -> Result<Vec<Finding>> {
+pub fn replay(native: &Native, agent: &Agent) -> Result<Vec<Finding>> {
     let data =
         std::fs::read(&native.program).with_context(|| native.program.display().to_string())?;
     if super::digest(&data) != native.sha256 {
@@ -80,7 +86,13 @@ pub fn replay(native: &Native) -> Result<Vec<Finding>> {
         );
     }
     let dir = tempfile::tempdir().context("make a directory for the stream")?;
-    let runs = run(native, &dir.path().join("stream.ndjson"), &[], &mut |_| {})?;
+    let runs = run(
+        native,
+        agent,
+        &dir.path().join("stream.ndjson"),
+        &[],
+        &mut |_| {},
+    )?;
     Ok(runs
         .output
         .into_iter()
@@ -90,12 +102,12 @@ pub fn replay(native: &Native) -> Result<Vec<Finding>> {
 
 fn run(
     native: &Native,
+    agent: &Agent,
     stream_file: &Path,
     expected: &[Expected],
     progress: &mut impl FnMut(&str),
 ) -> Result<Runs> {
     let scenario = &native.scenario;
-    let agent = hooked::agent()?;
     let unhooked = || {
         let mut command = Command::new(&native.program);
         command.args(&scenario.args);
@@ -113,8 +125,7 @@ fn run(
         _ => {}
     }
     let begun = now();
-    let command = hooked::command(
-        &agent,
+    let command = agent.command(
         &native.program,
         &native.patterns,
         stream_file,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// The variable that names the program `gondwana`.
+/// The variable that names the program `gondwana` to prove, instead of the engine in this program.
 pub const VARIABLE: &str = "GONDWANA";
 
 /// What the last line of a stream starts with (engine/docs/STREAM.md).
@@ -25,51 +25,57 @@ const POLL: Duration = Duration::from_millis(5);
 /// costs memory.
 const SLOTS: &str = "1048576";
 
-/// There is no program `gondwana`.
-#[derive(Debug, thiserror::Error)]
-#[error("no program `gondwana` beside {beside} (build it, or set {VARIABLE})")]
-pub struct NoAgent {
-    beside: String,
+/// The program that runs programs hooked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agent {
+    path: PathBuf,
+    subcommand: &'static str,
 }
 
-/// The program `gondwana`: `$GONDWANA`, else the one beside this program or, in a build directory, one above.
-pub fn agent() -> Result<PathBuf, NoAgent> {
-    if let Some(path) = std::env::var_os(VARIABLE) {
-        return Ok(path.into());
+impl Agent {
+    /// `$GONDWANA`, if it is set, else this program.
+    pub fn find() -> io::Result<Self> {
+        match std::env::var_os(VARIABLE) {
+            Some(path) => Ok(Self {
+                path: path.into(),
+                subcommand: "run",
+            }),
+            None => Ok(Self::harness(std::env::current_exe()?)),
+        }
     }
-    let this = std::env::current_exe().unwrap_or_default();
-    this.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|dir| dir.join("gondwana"))
-        .find(|path| path.is_file())
-        .ok_or_else(|| NoAgent {
-            beside: this.display().to_string(),
-        })
-}
 
-/// `gondwana run` of `program` with these hooks; the stream goes to `stream`.
-#[must_use]
-pub fn command<S: AsRef<OsStr>>(
-    agent: &Path,
-    program: &Path,
-    patterns: &[String],
-    stream: &Path,
-    args: &[S],
-) -> Command {
-    let mut command = Command::new(agent);
-    command.arg("run");
-    for pattern in patterns {
-        command.arg("--hook").arg(pattern);
+    /// The harness's program at `path`.
+    #[must_use]
+    pub fn harness(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            subcommand: "__run",
+        }
     }
-    command
-        .args(["--ring-slots", SLOTS])
-        .arg("--out")
-        .arg(stream)
-        .arg("--")
-        .arg(program)
-        .args(args);
-    command
+
+    /// The command that runs `program` with these hooks; the stream goes to `stream`.
+    #[must_use]
+    pub fn command<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        patterns: &[String],
+        stream: &Path,
+        args: &[S],
+    ) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg(self.subcommand);
+        for pattern in patterns {
+            command.arg("--hook").arg(pattern);
+        }
+        command
+            .args(["--ring-slots", SLOTS])
+            .arg("--out")
+            .arg(stream)
+            .arg("--")
+            .arg(program)
+            .args(args);
+        command
+    }
 }
 
 /// Waits until the agent has written the last line of `stream`; whether it did within `patience`. One that did not is

@@ -1,0 +1,46 @@
+//! `gondwana-harness __run`: what `gondwana run` does, for the hooked runs of `qualify`; it needs no second program.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use gondwana_engine::inject::fail_at::FailAt;
+use gondwana_engine::inject::prepare::Wanted;
+use gondwana_engine::inject::{Destination, Launch, launch};
+use gondwana_engine::plan::HookOptions;
+
+/// Arguments of `__run`; those of `gondwana run` that `qualify` uses.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Functions to hook
+    #[arg(long = "hook", value_name = "PATTERN", required = true)]
+    hooks: Vec<String>,
+    /// Where the stream goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Records per thread that may wait for the agent
+    #[arg(long, value_name = "N")]
+    ring_slots: Option<u32>,
+    /// The program
+    program: OsString,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+/// Becomes the program.
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    ExitCode::from(launch(Launch {
+        program: args.program,
+        arguments: args.args,
+        wanted: Wanted {
+            patterns: args.hooks,
+            options: HookOptions::default(),
+            slots: args.ring_slots,
+        },
+        destination: Destination::File(args.out),
+        require: false,
+        fail_at: FailAt::NEVER,
+    }))
+}

@@ -8,6 +8,7 @@
 //!
 //! | file | claim |
 //! |---|---|
+//! | `callee` | what a hook says of the function's ABI and stack need is what the function's own bytes say |
 //! | `writes` | each write is at its place, in order, over the bytes that the file has there; nothing overlaps |
 //! | `symbolic/`, `frame`, `record` | each trampoline, on **every** path, does what the contract says and nothing else |
 //! | `displaced` | the relocated window is equivalent to the original one, and control leaves it to the right places |
@@ -17,6 +18,7 @@
 //! Every byte that a plan writes is claimed by exactly one of these rules, or must be a filler: a changed bit does not pass
 //! unless it leaves the meaning as it was.
 
+mod callee;
 mod depth;
 mod displaced;
 mod frame;
@@ -210,6 +212,7 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
     let mut findings = Findings::default();
     let depths = module::check(original, plan, &memory, &mut findings);
     for (hook, steps) in plan.hooks.iter().zip(&depths) {
+        callee::check(original, plan, hook, &mut findings);
         displaced::check(original, plan, hook, &memory, &mut findings);
         depth::check(original, plan, hook, steps, &memory, &mut findings);
     }

@@ -39,6 +39,8 @@ pub trait Original {
     fn function_at(&self, pc: LinkAddr) -> Option<OriginalFunction<'_>>;
     /// What the program's own line table says about the distance to the return address at `pc`.
     fn stack_delta(&self, pc: LinkAddr) -> Option<i32>;
+    /// The largest such distance in the function that holds `pc`.
+    fn deepest_stack(&self, pc: LinkAddr) -> Option<i32>;
 }
 
 impl Original for Image<'_> {
@@ -79,5 +81,9 @@ impl Original for Image<'_> {
         self.pcsp(function)
             .find(|&(end, _)| pc < end)
             .map(|(_, delta)| delta)
+    }
+    fn deepest_stack(&self, pc: LinkAddr) -> Option<i32> {
+        let function = Image::function_at(self, pc)?;
+        self.pcsp(function).map(|(_, delta)| delta).max()
     }
 }

@@ -9,6 +9,8 @@ use super::{Findings, Original, RejectionCode as Code};
 const JUMP: usize = 5;
 /// The longest window: 5 bytes of jump and the rest of an instruction of 15.
 const MAX_WINDOW: usize = JUMP + 14;
+/// No trampoline is longer; the longest real one copies its arguments in a loop.
+const MAX_TRAMPOLINE: u64 = 1 << 16;
 const PAGE: u64 = 4096;
 /// No plan is larger; the real ones are some MiB.
 const MAX_MAPPING: u64 = 1 << 30;
@@ -245,7 +247,8 @@ fn hooks(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut F
             && span.start < span.thunk
             && span.thunk < span.reloc
             && span.reloc < span.end
-            && span.end <= memory.code.end();
+            && span.end <= memory.code.end()
+            && span.end.offset_from(span.start) <= Some(MAX_TRAMPOLINE);
         findings.check(ordered, Code::Hook, at, || {
             (
                 format!("{span:?}"),

@@ -280,7 +280,8 @@ impl Machine<'_> {
             i.mnemonic(),
             Mnemonic::Inc | Mnemonic::Add | Mnemonic::Cmpxchg
         );
-        if i.has_rep_prefix() || i.has_repne_prefix() || (locked && !may_lock) {
+        let elided = i.has_xacquire_prefix() || i.has_xrelease_prefix();
+        if i.has_rep_prefix() || i.has_repne_prefix() || elided || (locked && !may_lock) {
             return Err(self.unknown());
         }
         self.state.ip = i.next_ip();

@@ -7,6 +7,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+/// A sum of more atoms than any address or record has is forgotten: it becomes a value of which nothing is known.
+const MAX_TERMS: usize = 32;
+/// How deep a message follows terms into terms.
+const SHOWN_DEPTH: u32 = 5;
+
 /// A value in normal form; equal if and only if the terms are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(in crate::verify) struct Val(u32);
@@ -242,6 +247,9 @@ impl Terms {
                 .map(|&(q, l)| (q, l.wrapping_mul(factor)))
                 .filter(|&(_, l)| l != 0),
         );
+        if terms.len() > MAX_TERMS {
+            return self.any();
+        }
         self.intern(Linear { constant, terms })
     }
 
@@ -476,12 +484,19 @@ impl Terms {
 
     /// For messages.
     pub(in crate::verify) fn show(&self, value: Val) -> String {
+        self.show_value(value, SHOWN_DEPTH)
+    }
+
+    fn show_value(&self, value: Val, depth: u32) -> String {
+        let Some(depth) = depth.checked_sub(1) else {
+            return "…".to_owned();
+        };
         let linear = self.linear(value);
         let mut parts: Vec<String> = linear
             .terms
             .iter()
             .map(|&(atom, k)| {
-                let text = self.show_atom(&self.atoms[atom.0 as usize]);
+                let text = self.show_atom(&self.atoms[atom.0 as usize], depth);
                 match k {
                     1 => text,
                     u64::MAX => format!("-{text}"),
@@ -500,7 +515,8 @@ impl Terms {
         parts.join("+")
     }
 
-    fn show_atom(&self, atom: &Atom) -> String {
+    fn show_atom(&self, atom: &Atom, depth: u32) -> String {
+        let show = |value: &Val| self.show_value(*value, depth);
         const NAMES: [&str; 16] = [
             "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11",
             "r12", "r13", "r14", "r15",
@@ -525,16 +541,16 @@ impl Terms {
                 } else {
                     format!("#{nonce}")
                 };
-                format!("[{}]{width}{tag}", self.show(*address))
+                format!("[{}]{width}{tag}", show(address))
             }
             Atom::Tsc { n, high, .. } => format!("tsc{n}{}", if *high { "hi" } else { "lo" }),
             Atom::Bytes(bytes) => format!("{bytes:?}"),
-            Atom::Zext(value, width) => format!("zext{}({})", width * 8, self.show(*value)),
-            Atom::Sext32(value) => format!("sext32({})", self.show(*value)),
-            Atom::And(a, b) => format!("({} & {})", self.show(*a), self.show(*b)),
-            Atom::Or(a, b) => format!("({} | {})", self.show(*a), self.show(*b)),
-            Atom::Xor(a, b) => format!("({} ^ {})", self.show(*a), self.show(*b)),
-            Atom::Shr(a, by) => format!("({} >> {by})", self.show(*a)),
+            Atom::Zext(value, width) => format!("zext{}({})", width * 8, show(value)),
+            Atom::Sext32(value) => format!("sext32({})", show(value)),
+            Atom::And(a, b) => format!("({} & {})", show(a), show(b)),
+            Atom::Or(a, b) => format!("({} | {})", show(a), show(b)),
+            Atom::Xor(a, b) => format!("({} ^ {})", show(a), show(b)),
+            Atom::Shr(a, by) => format!("({} >> {by})", show(a)),
             Atom::Any(n) => format!("any{n}"),
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Case {
     pub(super) callee_stack: CalleeStack,
     pub(super) raw: bool,
     pub(super) slide: u64,
+    #[cfg(feature = "sabotage")]
+    pub(super) sabotage: Option<crate::plan::Sabotage>,
 }
 
 impl Case {
@@ -36,6 +38,8 @@ impl Case {
             callee_stack: CalleeStack::Checked,
             raw: false,
             slide: 0,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
         }
     }
 
@@ -101,6 +105,9 @@ impl Original for Fake {
     fn stack_delta(&self, _: LinkAddr) -> Option<i32> {
         Some(0)
     }
+    fn deepest_stack(&self, _: LinkAddr) -> Option<i32> {
+        Some(0)
+    }
 }
 
 /// The window of a compiled function (`cmp rsp,[r14+16]; jbe`, or the load of g) and its relocated form.
@@ -158,7 +165,7 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         callee_stack: case.callee_stack,
         raw: case.raw,
         #[cfg(feature = "sabotage")]
-        sabotage: None,
+        sabotage: case.sabotage,
     };
     let trampoline = emit::trampoline(&request, placement.code).unwrap();
     let start = placement.code.get();
@@ -171,6 +178,10 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         code.push(0xcc);
     }
     let mut text = old.clone();
+    if case.abi == Abi::Abi0 {
+        // cmp rsp,[rcx+16]; jbe
+        text.extend_from_slice(&[0x48, 0x3b, 0x61, 0x10, 0x76, 0x20]);
+    }
     text.resize(SIZE as usize, 0x90);
     let mut depth = trampoline.depth.clone();
     depth.push((code.len() as u32, 0));

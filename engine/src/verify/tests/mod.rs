@@ -2,6 +2,7 @@
 
 mod fixture;
 mod mutation;
+mod plans;
 
 use fixture::Case;
 
@@ -56,6 +57,53 @@ fn every_kind_of_callee_passes() {
                 slide,
                 ..case
             });
+        }
+    }
+}
+
+#[test]
+fn undo_takes_back_every_write_in_reverse() {
+    let (fake, plan) = fixture::plan(Case::new(26, Abi::AbiInternal));
+    let verified = verify_against(&fake, plan.clone()).unwrap();
+    assert_eq!(verified.plan(), &plan);
+    let mut memory = std::collections::BTreeMap::new();
+    let mut write = |w: crate::plan::Write| {
+        for (i, (old, new)) in w.old.iter().zip(&w.new).enumerate() {
+            let byte = memory.entry(w.at.get() + i as u64).or_insert(*old);
+            assert_eq!(byte, old);
+            *byte = *new;
+        }
+    };
+    plan.writes.iter().cloned().for_each(&mut write);
+    verified.undo().for_each(&mut write);
+    for w in &plan.writes {
+        let now: Vec<u8> = (0..w.old.len() as u64)
+            .map(|i| memory[&(w.at.get() + i)])
+            .collect();
+        assert_eq!(now, w.old);
+    }
+}
+
+/// Each guard of the contract guards: without it the plan is rejected, and for that reason.
+#[cfg(feature = "sabotage")]
+#[test]
+fn sabotaged_trampolines_are_rejected() {
+    use super::RejectionCode as Code;
+    use crate::plan::Sabotage;
+    for (sabotage, code) in [
+        (Sabotage::NoRoomCheck, Code::Guards),
+        (Sabotage::NoGsignalCheck, Code::Guards),
+        (Sabotage::NoReentryCheck, Code::Guards),
+        (Sabotage::OneWordTooMany, Code::Code),
+    ] {
+        for case in Case::all() {
+            let case = Case {
+                sabotage: Some(sabotage),
+                ..case
+            };
+            let (fake, plan) = fixture::plan(case);
+            let list = verify_against(&fake, plan).expect_err("sabotage");
+            assert_eq!(list[0].code, code, "{case:?}:\n{}", show(&list));
         }
     }
 }

@@ -226,7 +226,7 @@ fn open(task: &mut Task) -> io::Result<File> {
     }
 }
 
-fn header(task: &Task, known: Description) -> Header {
+fn header(known: Description) -> Header {
     let (name, kernel) = process::host();
     Header {
         schema: SCHEMA.to_owned(),
@@ -258,7 +258,7 @@ fn record(
     began: io::Result<clock::Moment>,
     handle: &PidFd,
 ) -> io::Result<()> {
-    let mut header = header(task, known);
+    let mut header = header(known);
     let mut early: Vec<Span> = Vec::new();
     // The frequency needs some time to measure, which the program does not wait for.
     let time = loop {
@@ -362,7 +362,7 @@ fn record_unhooked(
             code: failure.code.as_str().to_owned(),
             message: failure.detail.clone(),
         }),
-        ..header(task, known)
+        ..header(known)
     };
     let _ = std::env::set_current_dir("/");
     let hooks = header.hooks.len();

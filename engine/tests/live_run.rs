@@ -1,0 +1,409 @@
+//! `gondwana run` changes nothing of a program but its speed: status, signals, descriptors, children, identity.
+//!
+//! The programs here are no Go programs: they run unhooked, through the same tracing, execve and detaching as hooked ones.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use gondwana_engine::event::{ExitStatus, Stream};
+
+const GONDWANA: &str = env!("CARGO_BIN_EXE_gondwana");
+
+/// A directory for one test, whose name stands on the agent's command line.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn stream_path(&self) -> PathBuf {
+        self.0.path().join("stream.ndjson")
+    }
+
+    fn run(&self, program: &[&str]) -> Command {
+        self.run_with(&[], program)
+    }
+
+    fn run_with(&self, options: &[&str], program: &[&str]) -> Command {
+        let mut command = Command::new(GONDWANA);
+        command
+            .args(["run", "--hook", "main.*", "--out"])
+            .arg(self.stream_path())
+            .args(options)
+            .arg("--")
+            .args(program);
+        command
+    }
+
+    /// The whole stream, once it has its end.
+    fn stream(&self) -> Stream {
+        self.wait_for("the end of the stream", || {
+            let file = std::fs::read(self.stream_path()).ok()?;
+            Stream::read(file.as_slice())
+                .ok()
+                .filter(|stream| stream.end.is_some())
+        })
+    }
+
+    fn wait_for<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "waited in vain for {what}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Processes other than `program` that have this directory on their command line.
+    fn agents(&self, program: u32) -> Vec<u32> {
+        let name = self.0.path().as_os_str().as_encoded_bytes();
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|&pid: &u32| {
+                pid != program
+                    && std::fs::read(format!("/proc/{pid}/cmdline"))
+                        .is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
+            })
+            .collect()
+    }
+
+    fn no_agent_is_left(&self) {
+        self.wait_for("the agent's end", || {
+            self.agents(0).is_empty().then_some(())
+        });
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn plain(program: &[&str]) -> Output {
+    Command::new(program[0])
+        .args(&program[1..])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn exit_status_output_and_the_one_line_are_as_promised() {
+    let scratch = Scratch::new();
+    let output = scratch
+        .run(&["sh", "-c", "echo out; echo err >&2; exit 7"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(text(&output.stdout), "out\n");
+    let stderr = text(&output.stderr);
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    assert!(
+        lines[0].starts_with("gondwana: running unhooked: "),
+        "{stderr}"
+    );
+    assert!(lines[0].ends_with("(not-go)"), "{stderr}");
+    assert_eq!(lines[1], "err");
+
+    let stream = scratch.stream();
+    assert!(!stream.header.hooked);
+    assert_eq!(stream.header.reason.unwrap().code, "not-go");
+    assert_eq!(stream.end.unwrap().exit, Some(ExitStatus::Code(7)));
+    let mode = std::fs::metadata(scratch.stream_path())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    scratch.no_agent_is_left();
+}
+
+#[test]
+fn signals_end_the_program_and_not_the_agent() {
+    for signal in [libc::SIGTERM, libc::SIGKILL, libc::SIGINT] {
+        let scratch = Scratch::new();
+        let mut child = scratch
+            .run(&["sh", "-c", "echo up; sleep 60 & wait"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut up = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+        // The whole group, as a terminal does for Ctrl-C.
+        let group = nix::unistd::Pid::from_raw(-(child.id() as i32));
+        nix::sys::signal::kill(group, nix::sys::signal::Signal::try_from(signal).unwrap()).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal));
+        assert_eq!(
+            scratch.stream().end.unwrap().exit,
+            Some(ExitStatus::Signal(signal))
+        );
+        scratch.no_agent_is_left();
+    }
+}
+
+#[test]
+fn a_stopped_program_stays_stopped_and_goes_on() {
+    let scratch = Scratch::new();
+    let mut child = scratch
+        .run(&["sh", "-c", "echo up; kill -STOP $$; exit 3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    scratch.wait_for("the stop", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+    });
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid as i32),
+        nix::sys::signal::Signal::SIGCONT,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn the_program_has_the_commands_process_id_and_no_child() {
+    let scratch = Scratch::new();
+    let script = "echo $$ $PPID; exec cat /proc/$$/task/$$/children";
+    let child = scratch
+        .run(&["sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        text(&output.stdout),
+        format!("{pid} {}\n", std::process::id())
+    );
+}
+
+#[test]
+fn a_subreaper_gets_no_child_either() {
+    // The flag survives execve: PR_SET_CHILD_SUBREAPER, then the command.
+    let scratch = Scratch::new();
+    let child = Command::new("perl")
+        .args([
+            "-e",
+            "syscall(157, 36, 1, 0, 0, 0) == 0 or die; exec @ARGV",
+            GONDWANA,
+        ])
+        .args(["run", "--hook", "x", "--out"])
+        .arg(scratch.stream_path())
+        .args(["--", "sh", "-c", "exec cat /proc/$$/task/$$/children"])
+        .stderr(Stdio::null())
+        .output();
+    match child {
+        Ok(output) => {
+            assert_eq!(text(&output.stdout), "");
+            assert_eq!(output.status.code(), Some(0));
+        }
+        Err(error) => println!("not tested: perl: {error}"),
+    }
+}
+
+#[test]
+fn signal_state_and_descriptors_are_those_of_a_plain_start() {
+    let scratch = Scratch::new();
+    let inner = "grep -E '^(Sig[BCIP]|Shd)' /proc/self/status; exec ls /proc/self/fd";
+    for outer in [
+        "",
+        "trap '' PIPE HUP; ",
+        "exec 0<&-; ",
+        "exec 2>&-; ",
+        "exec 5</dev/null; ",
+    ] {
+        let script = |prefix: &str| format!("{outer}exec {prefix} sh -c \"{inner}\"");
+        let under = format!(
+            "'{GONDWANA}' run --hook x --out '{}' --",
+            scratch.stream_path().display()
+        );
+        let expected = plain(&["sh", "-c", &script("")]);
+        let found = plain(&["sh", "-c", &script(&under)]);
+        assert!(text(&expected.stdout).contains("SigIgn"), "{expected:?}");
+        assert_eq!(text(&found.stdout), text(&expected.stdout), "{outer}");
+        assert_eq!(found.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn standard_input_belongs_to_the_program() {
+    let scratch = Scratch::new();
+    let mut child = scratch
+        .run(&["cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bytes = vec![b'x'; 1 << 20];
+    let mut stdin = child.stdin.take().unwrap();
+    let copy = bytes.clone();
+    let feeder = std::thread::spawn(move || stdin.write_all(&copy).unwrap());
+    // Reads to the end: nobody else holds the program's standard output or error open.
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    assert_eq!(output.stdout, bytes);
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_told_apart() {
+    let scratch = Scratch::new();
+    let directory = scratch.0.path().to_str().unwrap();
+    for (program, status) in [
+        ("no-such-program", 127),
+        ("/no/such/program", 127),
+        (directory, 126),
+        ("/etc/passwd", 126),
+    ] {
+        let output = scratch.run(&[program]).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{program}: {output:?}");
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{output:?}");
+        assert!(!scratch.stream_path().exists(), "{program}");
+    }
+    scratch.no_agent_is_left();
+}
+
+#[test]
+fn required_hooks_end_a_program_before_it_starts() {
+    let scratch = Scratch::new();
+    let output = scratch
+        .run_with(&["--require-hooks"], &["sh", "-c", "echo ran"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).starts_with("gondwana: not started: "));
+    assert_eq!(
+        scratch.stream().end.unwrap().exit,
+        Some(ExitStatus::Code(125))
+    );
+    scratch.no_agent_is_left();
+}
+
+#[test]
+fn a_stream_that_cannot_be_written_is_a_failure_to_hook() {
+    for (options, status, stdout) in [
+        (&["--out", "/no/such/directory/x"][..], 4, "ran\n"),
+        (&["--out", "fd:77"], 4, "ran\n"),
+        (&["--out", "fd:77", "--require-hooks"], 125, ""),
+    ] {
+        let output = Command::new(GONDWANA)
+            .args(["run", "--hook", "x"])
+            .args(options)
+            .args(["--", "sh", "-c", "echo ran; exit 4"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert_eq!(text(&output.stdout), stdout);
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains("cannot write the stream") && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_default_file_is_named_after_program_and_process() {
+    let scratch = Scratch::new();
+    let child = Command::new(GONDWANA)
+        .args(["run", "--hook", "x", "--", "sh", "-c", "exit 0"])
+        .current_dir(scratch.0.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let path = scratch.0.path().join(format!("sh.{}.ndjson", child.id()));
+    assert!(child.wait_with_output().unwrap().status.success());
+    scratch.wait_for("the stream", || path.exists().then_some(()));
+}
+
+#[test]
+fn a_killed_agent_is_not_noticed() {
+    let scratch = Scratch::new();
+    let mut child = scratch
+        .run(&["sh", "-c", "echo up; read line; exit 5"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut up = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+    let agents = scratch.wait_for("the agent", || {
+        Some(scratch.agents(child.id())).filter(|list| !list.is_empty())
+    });
+    for agent in agents {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(agent as i32),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+    }
+    scratch.no_agent_is_left();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn an_agent_that_dies_early_is_not_noticed() {
+    for step in ["traced", "executed"] {
+        for action in ["", ":die"] {
+            let scratch = Scratch::new();
+            let fail_at = format!("{step}{action}");
+            let output = scratch
+                .run_with(&["--fail-at", &fail_at], &["sh", "-c", "echo ran; exit 6"])
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(6), "{fail_at}: {output:?}");
+            assert_eq!(text(&output.stdout), "ran\n");
+            scratch.no_agent_is_left();
+        }
+    }
+}
+
+#[test]
+fn without_permission_to_trace_the_program_runs_unhooked() {
+    // A process that executes a file which its user cannot read may not be traced by that user.
+    let scratch = Scratch::new();
+    let copy = scratch.0.path().join("gondwana");
+    std::fs::copy(GONDWANA, &copy).unwrap();
+    let mode = |path: &Path, bits| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap()
+    };
+    mode(&copy, 0o111);
+    mode(scratch.0.path(), 0o777);
+    for (require, status, stdout) in [(false, 9, "ran\n"), (true, 125, "")] {
+        let mut command = Command::new(&copy);
+        command
+            .args(["run", "--hook", "x", "--out"])
+            .arg(scratch.stream_path())
+            .args(require.then_some("--require-hooks"))
+            .args(["--", "sh", "-c", "echo ran; exit 9"]);
+        if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&copy).unwrap()) == 0 {
+            command.uid(65534).gid(65534);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert_eq!(text(&output.stdout), stdout);
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains("(not-permitted)") && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+    }
+    scratch.no_agent_is_left();
+}

@@ -139,6 +139,16 @@ impl Exit {
     }
 }
 
+/// The status of a process that has ended and was not reaped; 0 where the reader may not know it.
+fn exit_of_zombie(pid: Pid) -> Option<Exit> {
+    let fields = stat(pid).ok()?;
+    let ended = fields
+        .first()
+        .is_some_and(|state| state == "Z" || state == "X");
+    let status = ended.then(|| fields.get(52 - 3)?.parse().ok())??;
+    Some(Exit::from_status(status))
+}
+
 /// A handle on a process that stays its own when the number is used again.
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
@@ -171,16 +181,10 @@ impl PidFd {
     /// that from the handle (Linux 6.15 and later).
     #[must_use]
     pub fn exit(&self, pid: Pid) -> Option<Exit> {
-        self.exit_from_handle().or_else(|| {
-            let fields = stat(pid).ok()?;
-            let ended = fields
-                .first()
-                .is_some_and(|state| state == "Z" || state == "X");
-            // A field that the reader may not see is 0; only a tracer's access shows it.
-            let status = ended.then(|| fields.get(52 - 3)?.parse().ok())??;
-            // Reaped meanwhile: the handle knows then.
-            self.exit_from_handle().or(Some(Exit::from_status(status)))
-        })
+        // Between the two looks at the handle it may be reaped.
+        self.exit_from_handle()
+            .or_else(|| exit_of_zombie(pid))
+            .or_else(|| self.exit_from_handle())
     }
 
     /// `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT` (linux/pidfd.h).

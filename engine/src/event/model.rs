@@ -168,7 +168,7 @@ impl SpanLine {
     #[must_use]
     pub fn new(span: &Span, clock: &Clock) -> Self {
         let start = clock.unix_ns(span.entry_tsc);
-        let (args, results) = span.raw.unzip();
+        let raw = span.raw.as_deref();
         Self {
             span: span.hook,
             start,
@@ -178,8 +178,8 @@ impl SpanLine {
             tid: span.tid,
             m: span.m,
             depth: span.depth,
-            args: args.map(Vec::from),
-            results: results.map(Vec::from),
+            args: raw.map(|raw| raw.args.to_vec()),
+            results: raw.map(|raw| raw.results.to_vec()),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
@@ -28,8 +30,10 @@ const MEASURE: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(1);
 /// Pause between two looks at the rings while records come in.
 const BUSY: Duration = Duration::from_micros(100);
-/// Lines become visible after so long at the latest.
-const FLUSH: Duration = Duration::from_millis(200);
+/// Lines become visible when nothing has come in for so long.
+const FLUSH: Duration = Duration::from_millis(100);
+/// Spans that may wait in memory to be written: 64 MiB of them.
+const MAX_WAITING: usize = 1 << 20;
 
 /// Where the stream goes.
 #[derive(Debug)]
@@ -100,7 +104,8 @@ pub fn run(mut task: Task, traced: impl FnOnce(Result<()>)) {
             task.complaints = None;
             if let Ok(file) = output {
                 // A stream that cannot be written ends here; the program goes on, its rings fill up.
-                let _ = record(&task, file, reader, known, began, &handle);
+                let _ = std::env::set_current_dir("/");
+                let _ = record(file, reader, known, began, &handle, task.pid);
             }
         }
         Err((failure, rest)) => {
@@ -250,79 +255,99 @@ fn exit_status(exit: Option<Exit>) -> Option<ExitStatus> {
 }
 
 /// Writes the stream of a hooked program until it ends.
+///
+/// Two threads: this one empties the rings, which must be fast, into memory; another one writes lines.
 fn record(
-    task: &Task,
     file: File,
     mut reader: Reader,
     known: Description,
     began: io::Result<clock::Moment>,
     handle: &PidFd,
+    pid: Pid,
 ) -> io::Result<()> {
-    let mut header = header(known);
-    let mut early: Vec<Span> = Vec::new();
-    // The frequency needs some time to measure, which the program does not wait for.
+    let waiting = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let waiting = &waiting;
+        // Made in here: whichever way this ends, the writer sees the end of the queue.
+        let (batches, queue) = mpsc::channel::<Vec<Span>>();
+        let writer = scope.spawn(move || write(file, known, began, handle, &queue, waiting));
+        loop {
+            // What does not fit in memory stays in the rings, and is lost and counted when these are full.
+            if waiting.load(Ordering::Relaxed) > MAX_WAITING {
+                std::thread::sleep(BUSY);
+                continue;
+            }
+            // Before the look: records of a process that has ended are all there.
+            let ended = handle.wait_end(Duration::ZERO)?;
+            let mut batch = Vec::new();
+            let drained = if ended {
+                reader.finish(|span| batch.push(span))
+            } else {
+                reader.drain(|span| batch.push(span))
+            };
+            waiting.fetch_add(batch.len(), Ordering::Relaxed);
+            if !batch.is_empty() && batches.send(batch).is_err() {
+                // The writer has failed and says why.
+                break;
+            }
+            match drained.fullest {
+                _ if ended => break,
+                0 => drop(handle.wait_end(IDLE)?),
+                // A ring that is filling fast is looked at again at once.
+                ..1024 => std::thread::sleep(BUSY),
+                _ => {}
+            }
+        }
+        drop(batches);
+        let writer = writer.join();
+        let writer = writer.map_err(|_| io::Error::other("the writing thread ended"))??;
+        let exit = exit_status(handle.exit(pid));
+        let now = clock::realtime()?;
+        let anchor = Anchor {
+            tsc: now.tsc,
+            unix_ns: now.ns,
+        };
+        writer.end(End::new(reader.totals(), exit, Some(anchor)))
+    })
+}
+
+/// Writes header and spans until no more come.
+fn write(
+    file: File,
+    known: Description,
+    began: io::Result<clock::Moment>,
+    handle: &PidFd,
+    queue: &mpsc::Receiver<Vec<Span>>,
+    waiting: &AtomicUsize,
+) -> io::Result<StreamWriter<File>> {
+    // The frequency takes some time to measure, which the program does not wait for.
     let time = loop {
-        reader.drain(|span| early.push(*span));
-        let ended = handle.wait_end(Duration::ZERO)?;
+        let ended = handle.wait_end(Duration::from_millis(1))?;
         if let Some(time) = measure(began.as_ref(), ended)? {
             break time;
         }
-        std::thread::sleep(BUSY);
     };
+    let mut header = header(known);
     header.clock = Some(time);
-    // Where the file goes on growing and nobody reads it, the descriptor is all that is held.
-    let _ = std::env::set_current_dir("/");
     let mut writer = StreamWriter::new(file, &header)?;
-    for span in early {
-        writer.span(&SpanLine::new(&span, &time))?;
-    }
-
-    let mut error = None;
-    let mut write = |writer: &mut StreamWriter<File>, span: &Span| {
-        if error.is_none() {
-            error = writer.span(&SpanLine::new(span, &time)).err();
-        }
-        error.is_none()
-    };
-    let mut flushed = Instant::now();
-    let mut pending = true;
+    let mut pending = false;
     loop {
-        let mut healthy = true;
-        let drained = reader.drain(|span| healthy &= write(&mut writer, span));
-        if !healthy {
-            break;
-        }
-        pending |= drained.spans > 0;
-        if pending && flushed.elapsed() > FLUSH {
-            writer.flush()?;
-            (flushed, pending) = (Instant::now(), false);
-        }
-        let ended = if drained.fullest == 0 {
-            handle.wait_end(IDLE)?
-        } else {
-            // A ring that is filling fast is looked at again at once.
-            if drained.fullest < 1024 {
-                std::thread::sleep(BUSY);
+        match queue.recv_timeout(FLUSH) {
+            Ok(batch) => {
+                for span in &batch {
+                    writer.span(&SpanLine::new(span, &time))?;
+                }
+                waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+                pending = true;
             }
-            handle.wait_end(Duration::ZERO)?
-        };
-        if ended {
-            reader.finish(|span| {
-                write(&mut writer, span);
-            });
-            break;
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                if std::mem::take(&mut pending) {
+                    writer.flush()?;
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(writer),
         }
     }
-    if let Some(error) = error {
-        return Err(error);
-    }
-    let exit = exit_status(handle.exit(task.pid));
-    let now = clock::realtime()?;
-    let anchor = Anchor {
-        tsc: now.tsc,
-        unix_ns: now.ns,
-    };
-    writer.end(End::new(reader.totals(), exit, Some(anchor)))
 }
 
 /// The clock of the stream, once enough time has passed to measure it, or the program has ended.

@@ -20,6 +20,9 @@ use crate::verify::{VerifiedPlan, verify};
 /// The largest number of hooks that a record can name.
 const MAX_HOOKS: usize = (1 << 24) - 1;
 
+/// Records per ring: 4 MiB, which a thread that makes nothing but hooked calls fills in some milliseconds.
+const SLOTS: u32 = 1 << 16;
+
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -85,7 +88,7 @@ pub fn prepare(
     requests.truncate(MAX_HOOKS);
 
     let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
-    geometry.slots = wanted.slots.unwrap_or(geometry.slots);
+    geometry.slots = wanted.slots.unwrap_or(SLOTS);
     if !geometry.is_valid() {
         return Err(Failure::new(
             FailureCode::Plan,

@@ -10,5 +10,5 @@ mod shared;
 
 pub use layout::RingGeometry;
 pub use reader::{Drained, Reader, Totals, header};
-pub use record::{Record, Span, decode};
+pub use record::{RawWords, Record, Span, decode};
 pub use shared::SharedMemory;

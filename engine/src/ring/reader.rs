@@ -8,10 +8,17 @@ use super::layout::{
     MAGIC, RECORD_SIZE, RING_ENTERED, RING_HEAD, RING_LOST, RING_TAIL, RingGeometry,
     SKIPPED_GSIGNAL, SKIPPED_NO_G, SKIPPED_NO_ROOM, VERSION,
 };
-use super::record::{Record, Span, decode, sequence};
+use super::record::{RawWords, Record, Span, decode, sequence};
 use super::shared::SharedMemory;
 
-/// What one look at all rings found.
+/// A ring's writer gets room back after so many records.
+const PUBLISH: u64 = 512;
+/// Ms are numbered as they are made: rings so far above the highest used one are looked at only now and then.
+const AHEAD: u32 = 8;
+/// Every so many looks are looks at all rings.
+const ALL: u64 = 64;
+
+/// What one look at the rings found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Drained {
     /// Spans handed out.
@@ -48,6 +55,9 @@ pub struct Reader {
     tails: Vec<u64>,
     spans: Vec<u64>,
     malformed: u64,
+    /// One past the highest ring that was ever used, the shared one left out.
+    used: u32,
+    looks: u64,
 }
 
 impl Reader {
@@ -70,22 +80,35 @@ impl Reader {
             tails: vec![0; geometry.rings as usize + 1],
             spans: vec![0; geometry.hooks as usize],
             malformed: 0,
+            used: 0,
+            looks: 0,
         })
     }
 
-    /// Hands out every finished span.
-    pub fn drain(&mut self, mut sink: impl FnMut(&Span)) -> Drained {
+    /// Hands out finished spans: all of them but, most of the time, those of a ring far above the ones used so far.
+    pub fn drain(&mut self, sink: impl FnMut(Span)) -> Drained {
+        self.looks = self.looks.wrapping_add(1);
+        let likely = self.used.saturating_add(AHEAD).min(self.geometry.rings);
+        let all = self.looks % ALL == 0;
+        self.drain_below(if all { self.geometry.rings } else { likely }, sink)
+    }
+
+    /// The rings below `end`, and the shared one.
+    fn drain_below(&mut self, end: u32, mut sink: impl FnMut(Span)) -> Drained {
         let mut drained = Drained::default();
-        for ring in 0..=self.geometry.rings {
+        for ring in (0..end).chain([self.geometry.rings]) {
             let records = self.drain_ring(ring, &mut drained.spans, &mut sink);
             drained.fullest = drained.fullest.max(records);
+            if records > 0 && ring < self.geometry.rings {
+                self.used = self.used.max(ring + 1);
+            }
         }
         drained
     }
 
     /// As [`Self::drain`], for a process that has ended: records that no writer finished are counted malformed.
-    pub fn finish(&mut self, mut sink: impl FnMut(&Span)) -> Drained {
-        let drained = self.drain(&mut sink);
+    pub fn finish(&mut self, mut sink: impl FnMut(Span)) -> Drained {
+        let drained = self.drain_below(self.geometry.rings, &mut sink);
         let base = self.geometry.ring(self.geometry.rings);
         // Acquire: as in `drain_ring`.
         let head = self.memory.load(base + RING_HEAD, Ordering::Acquire);
@@ -110,7 +133,7 @@ impl Reader {
     }
 
     /// One ring; how many records were consumed.
-    fn drain_ring(&mut self, ring: u32, spans: &mut u64, sink: &mut impl FnMut(&Span)) -> u64 {
+    fn drain_ring(&mut self, ring: u32, spans: &mut u64, sink: &mut impl FnMut(Span)) -> u64 {
         let base = self.geometry.ring(ring);
         let shared = ring == self.geometry.rings;
         let Some(&start) = self.tails.get(ring as usize) else {
@@ -134,6 +157,10 @@ impl Reader {
                 break;
             };
             tail = tail.wrapping_add(taken);
+            if tail.wrapping_sub(start) % PUBLISH == 0 {
+                // Release: as below. A long look at one ring must not keep its writer waiting for room.
+                self.memory.store(base + RING_TAIL, tail, Ordering::Release);
+            }
         }
         if let Some(own) = self.tails.get_mut(ring as usize) {
             *own = tail;
@@ -151,7 +178,7 @@ impl Reader {
         head: u64,
         shared: bool,
         spans: &mut u64,
-        sink: &mut impl FnMut(&Span),
+        sink: &mut impl FnMut(Span),
     ) -> Option<u64> {
         let words = self.words(base, position);
         let Some(words) = words else {
@@ -185,7 +212,7 @@ impl Reader {
                 (Some(Record::Args(a, args)), Some(Record::Results(r, results)))
                     if a == span.hook && r == span.hook =>
                 {
-                    span.raw = Some((args, results));
+                    span.raw = Some(Box::new(RawWords { args, results }));
                     taken = 3;
                 }
                 _ => {
@@ -198,7 +225,7 @@ impl Reader {
         if let Some(count) = self.spans.get_mut(span.hook as usize) {
             *count += 1;
         }
-        sink(&span);
+        sink(span);
         Some(taken)
     }
 
@@ -206,17 +233,11 @@ impl Reader {
     fn words(&self, base: u64, position: u64) -> Option<[u64; 8]> {
         let slot = position & u64::from(self.geometry.slots - 1);
         let at = base + self.geometry.records() + RECORD_SIZE * slot;
-        // Acquire pairs with the trampoline's store of the sequence number, the last one of a record: the words behind
-        // it are complete.
-        let first = self.memory.load(at, Ordering::Acquire);
-        if sequence(first) != sequence(position.wrapping_add(1)) {
-            return None;
-        }
-        let mut words = [first; 8];
-        for (index, word) in words.iter_mut().enumerate().skip(1) {
-            *word = self.memory.load(at + 8 * index as u64, Ordering::Relaxed);
-        }
-        Some(words)
+        // The first word's Acquire pairs with the trampoline's store of the sequence number, the last one of a record:
+        // the words behind it are complete.
+        let words = self.memory.load_line(at);
+        let [first, ..] = words;
+        (sequence(first) == sequence(position.wrapping_add(1))).then_some(words)
     }
 
     /// Counts so far. While the program runs, counters of different threads are of slightly different moments.
@@ -333,7 +354,11 @@ mod tests {
                     fullest: 3
                 }
             );
-            assert_eq!(raw, Some(([7; 7], [8; 7])));
+            let words = RawWords {
+                args: [7; 7],
+                results: [8; 7],
+            };
+            assert_eq!(raw.as_deref(), Some(&words));
         });
     }
 

@@ -2,8 +2,17 @@
 
 use super::layout::{Kind, RAW_WORDS};
 
-/// A finished call.
+/// Raw words of one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RawWords {
+    /// At entry.
+    pub args: [u64; RAW_WORDS],
+    /// At exit.
+    pub results: [u64; RAW_WORDS],
+}
+
+/// A finished call.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Span {
     /// Which hook.
     pub hook: u32,
@@ -19,12 +28,12 @@ pub struct Span {
     pub depth: u64,
     /// Id of the M at exit.
     pub m: u64,
-    /// Raw words at entry and at exit, where they were asked for.
-    pub raw: Option<([u64; RAW_WORDS], [u64; RAW_WORDS])>,
+    /// Raw words, where they were asked for.
+    pub raw: Option<Box<RawWords>>,
 }
 
 /// What a slot holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
     /// A finished call; `true` if raw words follow in the next two slots.
     Span(Span, bool),

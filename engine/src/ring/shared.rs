@@ -69,6 +69,29 @@ impl SharedMemory {
         self.word(offset).map_or(0, |word| word.load(order))
     }
 
+    /// Reads eight words from `offset`, a multiple of 64: the first with Acquire, then the others.
+    #[must_use]
+    pub fn load_line(&self, offset: u64) -> [u64; 8] {
+        let mut line = [0; 8];
+        let Ok(offset) = usize::try_from(offset) else {
+            return line;
+        };
+        if !offset.is_multiple_of(64) || offset >= self.length {
+            return line;
+        }
+        // The mapping is whole pages, so the line that begins in it ends in it.
+        for (index, word) in line.iter_mut().enumerate() {
+            let order = if index == 0 {
+                Ordering::Acquire
+            } else {
+                Ordering::Relaxed
+            };
+            // SAFETY: as in `word`: inside the mapping (pages are multiples of 64 bytes) and aligned.
+            *word = unsafe { self.base.add(offset / 8 + index).as_ref() }.load(order);
+        }
+        line
+    }
+
     /// Writes the word at `offset`.
     pub fn store(&self, offset: u64, value: u64, order: Ordering) {
         if let Some(word) = self.word(offset) {

@@ -1,8 +1,7 @@
 //! [`GoVersion`] -> [`Facts`].
 //!
 //! The ranges below are the whole knowledge of "which version does what"; a version outside 1.5 to 1.27 is refused,
-//! never guessed. Betas and release candidates are treated as the release they became: structures were never changed
-//! after the first candidate of the versions known here as far as these tables go, and betas are not shipped.
+//! never guessed. Betas and release candidates are treated as the release that they became.
 
 use super::{Abi, Facts, GoVersion, PclntabGeneration, RuntimeOffsets, layouts};
 

@@ -52,6 +52,8 @@ pub struct Expected {
     pub spans: Count,
     /// Calls that a panic, `runtime.Goexit` or the end of the program leaves without a return.
     pub abandoned: Count,
+    /// Whether some versions compile the function to code that cannot be hooked; then it produces nothing.
+    pub refusable: bool,
 }
 
 /// A number, or a lower bound of one.
@@ -221,8 +223,12 @@ impl Case {
 }
 
 impl Expected {
-    /// `PATTERN COUNT [abandoned COUNT]`; a function's name may contain spaces (`struct { main.T }.M`).
+    /// `PATTERN COUNT [abandoned COUNT] [or refused]`; a function's name may contain spaces (`struct { main.T }.M`).
     fn parse(text: &str) -> Option<Self> {
+        let (text, refusable) = match text.strip_suffix(" or refused") {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
         let (rest, abandoned) = match text.rsplit_once(" abandoned ") {
             Some((rest, count)) => (rest, Count::parse(count.trim())?),
             None => (text, Count::Exactly(0)),
@@ -232,6 +238,7 @@ impl Expected {
             pattern: pattern.trim().to_owned(),
             spans: Count::parse(spans)?,
             abandoned,
+            refusable,
         })
     }
 }
@@ -263,6 +270,9 @@ mod tests {
         assert_eq!(
             case.events[0],
             Expected::parse("main.f 12 abandoned 0").unwrap()
+        );
+        assert!(
+            Expected::parse("main.f 12 or refused").unwrap().refusable && !case.events[0].refusable
         );
         assert_eq!(case.events[1].spans, Count::AtLeast(3));
         assert_eq!(case.events[1].abandoned, Count::Exactly(2));

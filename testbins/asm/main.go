@@ -9,7 +9,7 @@
 // hook: main.callback
 // event: main.add3 >=500
 // event: main.total >=500
-// event: main.countdown >=0
+// event: main.countdown >=0 or refused
 // event: main.viaAsm >=500
 // event: main.callback >=500
 

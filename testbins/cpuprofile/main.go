@@ -18,6 +18,7 @@ import (
 
 //go:noinline
 func leaf(x uint64) uint64 {
+	x ^= x >> 29 * 0xff51afd7ed558ccd
 	for i := 0; i < 3000; i++ {
 		x = x*0x9E3779B97F4A7C15 + 1
 	}

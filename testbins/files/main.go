@@ -5,8 +5,8 @@
 // hook: main.pipe
 // hook: os.(*File).Read
 // hook: os.(*File).Write
-// hook: syscall.Read
-// hook: syscall.Write
+// hook: syscall.read
+// hook: syscall.write
 // event: main.copyAll 50
 // event: main.pipe 50
 // event: os.(*File).Read >=150

@@ -1,15 +1,17 @@
 // Frameless leaves: functions without a stack check and without a frame, some with a loop whose backward branch goes
-// near the entry.
+// into the first bytes, which cannot be displaced.
 //
 // hook: main.add
 // hook: main.load
 // hook: main.spin
 // hook: main.bits
 // hook: main.pick
+// hook: main.late
 // event: main.add 4000
 // event: main.load 4000
-// event: main.spin 4000
-// event: main.bits 4000
+// event: main.spin 4000 or refused
+// event: main.bits 4000 or refused
+// event: main.late 4000
 // event: main.pick 4000
 
 package main
@@ -40,6 +42,17 @@ func bits(x uint64) (n uint64) {
 	return n
 }
 
+// late has its loop behind the entry.
+//
+//go:noinline
+func late(x uint64) uint64 {
+	x = x*0x9E3779B97F4A7C15 ^ x>>13
+	for x > 1000 {
+		x >>= 3
+	}
+	return x
+}
+
 //go:noinline
 func pick(c bool, a, b uint64) uint64 {
 	if c {
@@ -52,7 +65,7 @@ func main() {
 	var total uint64
 	for i := uint64(0); i < 4000; i++ {
 		total = add(total, load(i))
-		total += spin(i) + bits(i) + pick(i&1 == 0, i, total)
+		total += spin(i) + bits(i) + pick(i&1 == 0, i, total) + late(i)
 	}
 	fmt.Println(total)
 }

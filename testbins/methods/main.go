@@ -3,9 +3,9 @@
 //
 // hook: main.*
 // event: main.small.Get 150
-// event: main.(*small).Set 150
+// event: main.(*small).Set 150 or refused
 // event: main.big.Get 150
-// event: main.(*big).Set 150
+// event: main.(*big).Set 150 or refused
 // event: main.none.Get 50
 // event: main.fn.Get 50
 

@@ -8,12 +8,12 @@
 // hook: main.index
 // hook: main.call
 // hook: main.slow
-// event: main.load 200 abandoned 200
-// event: main.store 200 abandoned 200
-// event: main.field 0 abandoned 200
+// event: main.load 200 abandoned 200 or refused
+// event: main.store 200 abandoned 200 or refused
+// event: main.field 0 abandoned 200 or refused
 // event: main.divide 200 abandoned 200
 // event: main.index 200 abandoned 200
-// event: main.call 0 abandoned 200
+// event: main.call 0 abandoned 200 or refused
 // event: main.slow 200 abandoned 200
 
 package main

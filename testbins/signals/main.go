@@ -19,6 +19,7 @@ import (
 
 //go:noinline
 func busy(x uint64) uint64 {
+	x ^= x >> 31
 	for i := 0; i < 200; i++ {
 		x = x*6364136223846793005 + 1442695040888963407
 	}

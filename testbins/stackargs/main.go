@@ -93,6 +93,16 @@ func f2000(a b2000, p *b2000) (r b2000) {
 	return r
 }
 
+// grow makes the stack large: a hook needs room for a second copy of the arguments, and a function without a stack check
+// of its own, or with a small one, does not make any.
+//
+//go:noinline
+func grow(n int) int {
+	var room [32000]byte
+	room[n] = 1
+	return int(room[n/2])
+}
+
 //go:noinline
 func fmixed(m mixed, x ...mixed) (mixed, int) {
 	m.b += int64(len(x))
@@ -122,7 +132,7 @@ func fdeep(n int, a b512) int {
 var calls int
 
 func main() {
-	total := 0
+	total := grow(2)
 	done := make(chan int)
 	for i := 0; i < 60; i++ {
 		f0()

@@ -2,10 +2,10 @@
 // the same. Their neighbours must stay whole.
 //
 // hook: main.*
-// event: main.nop >=0
-// event: main.same >=0
-// event: main.neighbour >=0
-// event: main.T.nop >=0
+// event: main.nop >=0 or refused
+// event: main.same >=0 or refused
+// event: main.neighbour >=0 or refused
+// event: main.T.nop >=0 or refused
 
 package main
 

@@ -32,6 +32,9 @@ pub struct Wanted {
     pub options: HookOptions,
     /// Records per ring; `None` for the default.
     pub slots: Option<u32>,
+    /// How the plan is broken on purpose, for tests that must see that fail; it is not verified then.
+    #[cfg(feature = "sabotage")]
+    pub sabotage: Option<plan::Sabotage>,
 }
 
 /// What the header says, as far as it is known.
@@ -130,6 +133,16 @@ pub fn prepare(
         ring,
         geometry,
     };
+    #[cfg(feature = "sabotage")]
+    if let Some(sabotage) = wanted.sabotage {
+        let plan = plan::build_broken(&image, &requests, placement, sabotage).map_err(no_plan)?;
+        known.hooks = hooks(&plan);
+        return Ok(Prepared {
+            plan: VerifiedPlan::unverified(plan),
+            lengths,
+            main: main_entry(&image, slide)?,
+        });
+    }
     let plan = plan::build(&image, &requests, placement).map_err(no_plan)?;
     known.refusals.extend(refused(&plan.refused));
     if plan.hooks.is_empty() {
@@ -151,16 +164,21 @@ pub fn prepare(
         )
     })?;
     known.hooks = hooks;
-    let main = image
-        .functions_named("runtime.main")
-        .next()
-        .map(|function| slide.run(function.entry))
-        .ok_or_else(|| Failure::new(FailureCode::NotGo, "there is no runtime.main"))?;
+    let main = main_entry(&image, slide)?;
     Ok(Prepared {
         plan,
         lengths,
         main,
     })
+}
+
+/// Where `runtime.main` lies.
+fn main_entry(image: &Image, slide: crate::addr::Slide) -> Result<RunAddr> {
+    image
+        .functions_named("runtime.main")
+        .next()
+        .map(|function| slide.run(function.entry))
+        .ok_or_else(|| Failure::new(FailureCode::NotGo, "there is no runtime.main"))
 }
 
 fn nothing_hookable(refusals: &[Refused]) -> String {

@@ -325,7 +325,11 @@ impl<'i, 'd> Builder<'i, 'd> {
         }
         #[cfg(feature = "sabotage")]
         if self.sabotage == Some(super::Sabotage::PcspHole) {
-            steps.retain(|&(end, _)| end <= trampoline.reloc);
+            // The return address itself is still covered, so that stack growth works and only the rest is missed.
+            let hole = trampoline.thunk + 1;
+            let framed = steps.iter().position(|&(end, _)| end >= hole)?;
+            steps.truncate(framed + 1);
+            steps[framed].0 = hole;
         }
         Some(steps)
     }

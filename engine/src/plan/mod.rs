@@ -161,7 +161,7 @@ pub struct Plan {
 pub enum Sabotage {
     /// The synthetic module is written but not linked.
     NoModule,
-    /// The `pcsp` tables end before the relocated window.
+    /// The `pcsp` tables end after the return address that the hooked function sees.
     PcspHole,
     /// The trampoline does not look whether the stack has room.
     NoRoomCheck,

@@ -50,6 +50,13 @@ impl VerifiedPlan {
         &self.plan
     }
 
+    /// A plan that nobody checked, for tests that must see a broken hook fail.
+    #[cfg(feature = "sabotage")]
+    #[must_use]
+    pub fn unverified(plan: Plan) -> Self {
+        Self { plan }
+    }
+
     /// What takes the plan back: its writes in reverse order, each with `old` and `new` exchanged.
     pub fn undo(&self) -> impl Iterator<Item = Write> + '_ {
         self.plan.writes.iter().rev().map(|write| Write {

@@ -95,6 +95,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             patterns: args.hooks,
             options: HookOptions { raw: args.raw },
             slots: args.ring_slots,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
         },
         destination: args.out.unwrap_or(Destination::Default),
         require: args.require_hooks,

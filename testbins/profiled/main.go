@@ -1,0 +1,51 @@
+// A hot hooked function under a CPU profile that takes a sample every millisecond or two, for half a second: samples hit
+// every part of the trampoline, and the signal handler runs while records are half written.
+//
+// hook: main.hot
+// event: main.hot >=100000
+
+package main
+
+import (
+	"fmt"
+	"io/ioutil"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"time"
+)
+
+//go:noinline
+func hot(n int) int {
+	if n < 0 {
+		return cold(n)
+	}
+	return n + 1
+}
+
+// cold is called never; that hot could call it gives hot a stack check.
+//
+//go:noinline
+func cold(n int) int { return hot(-n) }
+
+//go:noinline
+func spin(until time.Time) (n int) {
+	for time.Now().Before(until) {
+		for i := 0; i < 1000; i++ {
+			n = hot(n)
+		}
+	}
+	return n
+}
+
+func main() {
+	stderr := os.Stderr.Fd()
+	runtime.SetCPUProfileRate(700)
+	// It says on standard error that the rate is set already: that is what is wanted.
+	if err := pprof.StartCPUProfile(ioutil.Discard); err != nil {
+		fmt.Println(err)
+	}
+	n := spin(time.Now().Add(500 * time.Millisecond))
+	pprof.StopCPUProfile()
+	fmt.Println(n > 0, stderr)
+}

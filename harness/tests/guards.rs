@@ -209,7 +209,7 @@ fn hooked(
 
 /// Waits for the last line, which the agent writes after the program's end.
 fn finished(path: &PathBuf) -> Option<Stream> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let stream = std::fs::read(path)
             .ok()

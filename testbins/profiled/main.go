@@ -1,4 +1,4 @@
-// A hot hooked function under a CPU profile that takes a sample every millisecond or two, for half a second: samples hit
+// A hot hooked function under a CPU profile that takes a sample every millisecond or two, for a third of a second: samples hit
 // every part of the trampoline, and the signal handler runs while records are half written.
 //
 // hook: main.hot
@@ -45,7 +45,7 @@ func main() {
 	if err := pprof.StartCPUProfile(ioutil.Discard); err != nil {
 		fmt.Println(err)
 	}
-	n := spin(time.Now().Add(500 * time.Millisecond))
+	n := spin(time.Now().Add(300 * time.Millisecond))
 	pprof.StopCPUProfile()
 	fmt.Println(n > 0, stderr)
 }

@@ -132,10 +132,8 @@ fn parse_launch(mut args: impl Iterator<Item = String>) -> Result<Launch> {
         program: program.into(),
         arguments: args.map(Into::into).collect(),
         wanted: Wanted {
-            patterns,
-            options: HookOptions::default(),
-            slots: Some(1 << 20),
             sabotage,
+            ..Wanted::new(patterns, HookOptions::default(), Some(1 << 20))
         },
         destination: Destination::File(stream.into()),
         require: true,

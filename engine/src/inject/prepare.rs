@@ -37,6 +37,20 @@ pub struct Wanted {
     pub sabotage: Option<plan::Sabotage>,
 }
 
+impl Wanted {
+    /// What to hook and how.
+    #[must_use]
+    pub fn new(patterns: Vec<String>, options: HookOptions, slots: Option<u32>) -> Self {
+        Self {
+            patterns,
+            options,
+            slots,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
+        }
+    }
+}
+
 /// What the header says, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub struct Description {

@@ -34,11 +34,7 @@ pub fn run(args: Args) -> ExitCode {
     ExitCode::from(launch(Launch {
         program: args.program,
         arguments: args.args,
-        wanted: Wanted {
-            patterns: args.hooks,
-            options: HookOptions::default(),
-            slots: args.ring_slots,
-        },
+        wanted: Wanted::new(args.hooks, HookOptions::default(), args.ring_slots),
         destination: Destination::File(args.out),
         require: false,
         fail_at: FailAt::NEVER,

@@ -91,13 +91,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let status = launch(Launch {
         program,
         arguments: command.collect(),
-        wanted: Wanted {
-            patterns: args.hooks,
-            options: HookOptions { raw: args.raw },
-            slots: args.ring_slots,
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
-        },
+        wanted: Wanted::new(args.hooks, HookOptions { raw: args.raw }, args.ring_slots),
         destination: args.out.unwrap_or(Destination::Default),
         require: args.require_hooks,
         fail_at: args.fail_at,

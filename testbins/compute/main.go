@@ -2,16 +2,16 @@
 //
 // hook: main.*
 // hook: strings.Repeat
-// hook: encoding/json.Marshal
-// hook: encoding/json.Unmarshal
+// hook: encoding/json*.Marshal
+// hook: encoding/json*.Unmarshal
 // hook: compress/flate.(*compressor).*
 // hook: sort.Sort
 // event: main.words 30
 // event: main.hash 30
 // event: main.document 30
 // event: main.pack 30
-// event: encoding/json.Marshal 30
-// event: encoding/json.Unmarshal 30
+// event: encoding/json*.Marshal >=30
+// event: encoding/json*.Unmarshal >=30
 
 package main
 

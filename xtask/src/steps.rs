@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::root;
 use crate::setup::Tools;
@@ -156,4 +157,17 @@ pub(crate) fn count_tests(mut command: Command) -> Result<Outcome> {
         )));
     }
     Ok(Outcome::Tests(counts))
+}
+
+/// What `cargo metadata` says, for the one supported target.
+pub(crate) fn metadata(tools: &Tools) -> Result<Value> {
+    let mut command = cargo(tools, ["metadata", "--format-version", "1", "--locked"]);
+    command
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .stderr(Stdio::inherit());
+    let output = command.output().context("start cargo")?;
+    if !output.status.success() {
+        bail!("cargo metadata ended with {}", output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("read what cargo metadata printed")
 }

@@ -1,12 +1,11 @@
 //! `cargo xtask test`: everything that must hold, at home and in CI.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
-use crate::setup::{self, Tools};
-use crate::steps::{Outcome, Steps, cargo, count_tests, must_succeed};
+use crate::setup;
+use crate::steps::{Outcome, Steps, cargo, count_tests, metadata, must_succeed};
 use crate::{fuzz, licences, root, snapshots};
 
 /// The versions on which the test programs run: each one after which something that matters changed.
@@ -98,6 +97,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         std::fs::remove_file(&references)
             .with_context(|| format!("remove {}", references.display()))?;
     }
+    // The harness's tests run the programs as users have them.
+    steps.step("build", |tools| {
+        must_succeed(
+            cargo(tools, ["build", "--quiet", "--workspace"]),
+            "all programs",
+        )
+    });
     steps.step("tests", |tools| {
         let mut test = cargo(tools, ["test", "--workspace", "--no-fail-fast"]);
         test.env("INSTA_UPDATE", "no")
@@ -122,16 +128,4 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     } else {
         ExitCode::from(1)
     })
-}
-
-fn metadata(tools: &Tools) -> Result<Value> {
-    let mut command: Command = cargo(tools, ["metadata", "--format-version", "1", "--locked"]);
-    command
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .stderr(Stdio::inherit());
-    let output = command.output().context("start cargo")?;
-    if !output.status.success() {
-        bail!("cargo metadata ended with {}", output.status);
-    }
-    serde_json::from_slice(&output.stdout).context("read what cargo metadata printed")
 }

@@ -167,11 +167,14 @@ fn functions(image: &Image<'_>, oracle: &Oracle) {
     );
 }
 
+/// A field's name and offset; the name of the size is empty.
+type Field<'f> = (&'f str, Option<u32>);
+
 /// The layouts of [`Facts`] are those of DWARF.
 fn structures(image: &Image<'_>, oracle: &Oracle) {
     let facts: &Facts = image.facts();
     let (module, func, runtime) = (facts.module, facts.func, facts.runtime);
-    let fields: [(&str, &[(&str, Option<u32>)]); 5] = [
+    let fields: [(&str, &[Field<'_>]); 5] = [
         (
             "runtime.g",
             &[
@@ -227,7 +230,7 @@ fn structures(image: &Image<'_>, oracle: &Oracle) {
         (
             "runtime._func",
             &[
-                // 1.16 and later call it nameOff from some version on.
+                // nameOff in some versions.
                 ("nameoff", Some(func.name)),
                 ("args", Some(func.args)),
                 ("deferreturn", func.deferreturn),

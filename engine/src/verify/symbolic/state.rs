@@ -140,7 +140,7 @@ impl State {
     }
 
     /// The distance of an address from the entry's RSP, if it is one into the stack.
-    pub(in crate::verify) fn stack_offset(&self, terms: &mut Terms, address: Val) -> Option<i64> {
+    pub(in crate::verify) fn stack_offset(&self, terms: &Terms, address: Val) -> Option<i64> {
         terms.distance(address, self.base)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 
 /// A sum of more atoms than any address or record has is forgotten: it becomes a value of which nothing is known.
 const MAX_TERMS: usize = 32;
@@ -120,13 +121,25 @@ impl Hasher for Fast {
 type Table<K, V> = HashMap<K, V, BuildHasherDefault<Fast>>;
 
 /// All values of one run.
-#[derive(Default)]
 pub(in crate::verify) struct Terms {
-    linears: Vec<Linear>,
-    linear_ids: Table<Linear, Val>,
+    linears: Vec<Rc<Linear>>,
+    linear_ids: Table<Rc<Linear>, Val>,
     atoms: Vec<Atom>,
     atom_ids: Table<Atom, AtomId>,
     fresh: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        // what an ordinary trampoline needs, at once
+        Self {
+            linears: Vec::with_capacity(512),
+            linear_ids: HashMap::with_capacity_and_hasher(512, BuildHasherDefault::default()),
+            atoms: Vec::with_capacity(128),
+            atom_ids: HashMap::with_capacity_and_hasher(128, BuildHasherDefault::default()),
+            fresh: 0,
+        }
+    }
 }
 
 impl Terms {
@@ -135,7 +148,8 @@ impl Terms {
             return known;
         }
         let id = Val(self.linears.len() as u32);
-        self.linears.push(linear.clone());
+        let linear = Rc::new(linear);
+        self.linears.push(Rc::clone(&linear));
         self.linear_ids.insert(linear, id);
         id
     }
@@ -168,9 +182,10 @@ impl Terms {
     }
 
     /// `value = base + distance`: the distance.
-    pub(in crate::verify) fn distance(&mut self, value: Val, base: Val) -> Option<i64> {
-        let difference = self.sub(value, base);
-        self.as_constant(difference).map(u64::cast_signed)
+    pub(in crate::verify) fn distance(&self, value: Val, base: Val) -> Option<i64> {
+        let (value, base) = (self.linear(value), self.linear(base));
+        let distance = value.constant.wrapping_sub(base.constant);
+        (value.terms == base.terms).then_some(distance.cast_signed())
     }
 
     pub(in crate::verify) fn atom(&mut self, atom: Atom) -> Val {
@@ -211,7 +226,7 @@ impl Terms {
         if by == 0 {
             return a;
         }
-        let mut linear = self.linear(a).clone();
+        let mut linear: Linear = self.linear(a).clone();
         linear.constant = linear.constant.wrapping_add(by.cast_unsigned());
         self.intern(linear)
     }

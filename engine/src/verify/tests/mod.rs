@@ -3,6 +3,7 @@
 mod fixture;
 mod mutation;
 mod plans;
+mod windows;
 
 use fixture::Case;
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `callee` | what a hook says of the function's ABI and stack need is what the function's own bytes say |
 //! | `writes` | each write is at its place, in order, over the bytes that the file has there; nothing overlaps |
-//! | `symbolic/`, `frame`, `record` | each trampoline, on **every** path, does what the contract says and nothing else |
+//! | `symbolic/`, `frame`, `guards`, `entry`, `exit`, `record` | each trampoline, on **every** path, does what the contract says and nothing else |
 //! | `displaced` | the relocated window is equivalent to the original one, and control leaves it to the right places |
 //! | `depth` | at every byte of a trampoline, the `pcsp` of the synthetic module is the real distance to the return address |
 //! | `module/` | the tables resolve every byte of every trampoline, and every field holds what GO-COMPAT §2.3 demands |
@@ -21,10 +21,14 @@
 mod callee;
 mod depth;
 mod displaced;
+mod entry;
+mod exit;
 mod frame;
+mod guards;
 mod module;
 mod original;
 mod record;
+mod spec;
 mod symbolic;
 mod writes;
 

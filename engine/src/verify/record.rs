@@ -4,7 +4,9 @@ use crate::golang::Abi;
 use crate::ring::layout::{Kind, RAW_WORDS, RECORD_SIZE, RING_HEAD, RING_LOST, RING_TAIL};
 
 use super::RejectionCode as Code;
-use super::frame::{Spec, Wrong, ask, show_events, show_path, wrong};
+use super::guards::ask;
+use super::spec::{Spec, Wrong, wrong};
+use super::symbolic::show::{show_events, show_path};
 use super::symbolic::state::{Condition, Event, State};
 use super::symbolic::term::{Atom, Byte, Phase, Terms, Val};
 

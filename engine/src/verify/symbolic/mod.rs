@@ -4,6 +4,10 @@
 //! instruction outside a small list, a read that could fault, a write below RSP, a condition it cannot name. Bounded in steps
 //! and paths. What the paths must look like is not said here but in [`super::frame`].
 
+mod branch;
 pub(super) mod machine;
+mod operand;
+pub(super) mod show;
 pub(super) mod state;
+mod step;
 pub(super) mod term;

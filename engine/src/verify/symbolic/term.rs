@@ -10,8 +10,6 @@ use std::rc::Rc;
 
 /// A sum of more atoms than any address or record has is forgotten: it becomes a value of which nothing is known.
 const MAX_TERMS: usize = 32;
-/// How deep a message follows terms into terms.
-const SHOWN_DEPTH: u32 = 5;
 
 /// A value in normal form; equal if and only if the terms are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -158,6 +156,11 @@ impl Terms {
         &self.linears[value.0 as usize]
     }
 
+    /// What an atom of these terms is.
+    pub(super) fn atom_of(&self, id: AtomId) -> &Atom {
+        &self.atoms[id.0 as usize]
+    }
+
     pub(in crate::verify) fn constant(&mut self, constant: u64) -> Val {
         self.intern(Linear {
             constant,
@@ -174,7 +177,7 @@ impl Terms {
     pub(in crate::verify) fn as_atom(&self, value: Val) -> Option<&Atom> {
         match self.linear(value) {
             Linear { constant: 0, terms } => match terms.as_slice() {
-                [(atom, 1)] => Some(&self.atoms[atom.0 as usize]),
+                [(atom, 1)] => Some(self.atom_of(*atom)),
                 _ => None,
             },
             _ => None,
@@ -332,8 +335,8 @@ impl Terms {
         let linear = self.linear(value).clone();
         let mut sum = self.constant(linear.constant & ones);
         for (atom, k) in linear.terms {
-            let inner = match self.atoms.get(atom.0 as usize) {
-                Some(&Atom::Zext(inner, width)) if u32::from(width) * 8 >= bits => inner,
+            let inner = match self.atom_of(atom) {
+                &Atom::Zext(inner, width) if u32::from(width) * 8 >= bits => inner,
                 _ => self.intern(Linear {
                     constant: 0,
                     terms: vec![(atom, 1)],
@@ -495,79 +498,6 @@ impl Terms {
             })
         };
         Some((alone(a), alone(b)))
-    }
-
-    /// For messages.
-    pub(in crate::verify) fn show(&self, value: Val) -> String {
-        self.show_value(value, SHOWN_DEPTH)
-    }
-
-    fn show_value(&self, value: Val, depth: u32) -> String {
-        let Some(depth) = depth.checked_sub(1) else {
-            return "…".to_owned();
-        };
-        let linear = self.linear(value);
-        let mut parts: Vec<String> = linear
-            .terms
-            .iter()
-            .map(|&(atom, k)| {
-                let text = self.show_atom(&self.atoms[atom.0 as usize], depth);
-                match k {
-                    1 => text,
-                    u64::MAX => format!("-{text}"),
-                    _ => format!("{k:#x}*{text}"),
-                }
-            })
-            .collect();
-        let constant = linear.constant.cast_signed();
-        if constant != 0 || parts.is_empty() {
-            parts.push(if constant < 0 {
-                format!("-{:#x}", constant.unsigned_abs())
-            } else {
-                format!("{constant:#x}")
-            });
-        }
-        parts.join("+")
-    }
-
-    fn show_atom(&self, atom: &Atom, depth: u32) -> String {
-        let show = |value: &Val| self.show_value(*value, depth);
-        const NAMES: [&str; 16] = [
-            "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11",
-            "r12", "r13", "r14", "r15",
-        ];
-        match atom {
-            Atom::Register(phase, n) => {
-                let name = NAMES.get(usize::from(*n)).unwrap_or(&"?");
-                match phase {
-                    Phase::Entry => format!("{name}0"),
-                    Phase::Exit => format!("{name}1"),
-                }
-            }
-            Atom::Tls(_, disp) => format!("fs:[{disp:#x}]"),
-            Atom::Load {
-                address,
-                width,
-                nonce,
-                ..
-            } => {
-                let tag = if *nonce == 0 {
-                    String::new()
-                } else {
-                    format!("#{nonce}")
-                };
-                format!("[{}]{width}{tag}", show(address))
-            }
-            Atom::Tsc { n, high, .. } => format!("tsc{n}{}", if *high { "hi" } else { "lo" }),
-            Atom::Bytes(bytes) => format!("{bytes:?}"),
-            Atom::Zext(value, width) => format!("zext{}({})", width * 8, show(value)),
-            Atom::Sext32(value) => format!("sext32({})", show(value)),
-            Atom::And(a, b) => format!("({} & {})", show(a), show(b)),
-            Atom::Or(a, b) => format!("({} | {})", show(a), show(b)),
-            Atom::Xor(a, b) => format!("({} ^ {})", show(a), show(b)),
-            Atom::Shr(a, by) => format!("({} >> {by})", show(a)),
-            Atom::Any(n) => format!("any{n}"),
-        }
     }
 }
 

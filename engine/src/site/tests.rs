@@ -68,7 +68,9 @@ impl Case {
             },
             called_by_assembly: self.called_by_assembly,
             function_at: &|at| match at.get() {
-                MORESTACK => Some(("runtime.morestack_noctxt", at)),
+                MORESTACK..MORESTACKC => {
+                    Some(("runtime.morestack_noctxt", LinkAddr::new(MORESTACK)))
+                }
                 MORESTACKC => Some(("runtime.morestackc", at)),
                 OTHER => Some(("main.other", at)),
                 _ => None,

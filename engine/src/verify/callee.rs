@@ -80,7 +80,9 @@ pub(super) fn check(
 /// Whether control can get from here into another function that then uses this stack.
 fn calls(instruction: &Instruction, leaves: &dyn Fn(u64) -> bool) -> bool {
     match instruction.flow_control() {
-        FlowControl::Call | FlowControl::IndirectCall => true,
+        // The decoder files `syscall` under calls; the kernel has a stack of its own.
+        FlowControl::Call => instruction.mnemonic() != Mnemonic::Syscall,
+        FlowControl::IndirectCall => true,
         FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
             instruction.op0_kind() == OpKind::NearBranch64 && leaves(instruction.near_branch64())
         }

@@ -21,6 +21,12 @@ pub struct Args {
     /// Records per thread that may wait for the agent
     #[arg(long, value_name = "N")]
     ring_slots: Option<u32>,
+    /// Do not run the program unhooked
+    #[arg(long)]
+    require_hooks: bool,
+    /// Fails at a step, for tests
+    #[arg(long, value_name = "STEP")]
+    fail_at: Option<FailAt>,
     /// The program
     program: OsString,
     /// Its arguments
@@ -36,7 +42,7 @@ pub fn run(args: Args) -> ExitCode {
         arguments: args.args,
         wanted: Wanted::new(args.hooks, HookOptions::default(), args.ring_slots),
         destination: Destination::File(args.out),
-        require: false,
-        fail_at: FailAt::NEVER,
+        require: args.require_hooks,
+        fail_at: args.fail_at.unwrap_or(FailAt::NEVER),
     }))
 }

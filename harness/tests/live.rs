@@ -1,0 +1,319 @@
+//! Hooking a running Go program fails, or its agent dies, at every step and at any moment: the program does not notice.
+//!
+//! `GONDWANA_GO=1.5,1.21.13` chooses the versions, `GONDWANA_GO=all` takes every minor version's last patch.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use gondwana_engine::event::{ExitStatus, Stream};
+use gondwana_engine::golang::GoVersion;
+use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::toolchain::{LAST_PATCHES, Toolchains, resolve};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const EVERYDAY: [&str; 2] = ["1.9", "1.26"];
+
+fn versions() -> Vec<GoVersion> {
+    match std::env::var("GONDWANA_GO") {
+        Ok(all) if all == "all" => LAST_PATCHES.to_vec(),
+        Ok(list) => list
+            .split(',')
+            .map(|version| resolve(version).unwrap())
+            .collect(),
+        Err(_) => EVERYDAY
+            .iter()
+            .map(|version| resolve(version).unwrap())
+            .collect(),
+    }
+}
+
+/// The test program, in every version and mode that is asked for.
+fn programs() -> Vec<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/selfcheck");
+    let toolchains = Toolchains::open().unwrap();
+    let builder = Builder::open().unwrap();
+    versions()
+        .into_iter()
+        .map(|version| {
+            let toolchain = toolchains.get_version(version).unwrap();
+            builder.build(&toolchain, &source, Mode::Static).unwrap()
+        })
+        .collect()
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn stream_path(&self) -> PathBuf {
+        self.0.path().join("stream.ndjson")
+    }
+
+    fn hooked(&self, program: &Path, options: &[&str], args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gondwana-harness"));
+        command
+            .args([
+                "__run",
+                "--hook",
+                "main.*",
+                "--hook",
+                "runtime.mallocgc",
+                "--out",
+            ])
+            .arg(self.stream_path())
+            .args(options)
+            .arg("--")
+            .arg(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn agents(&self, program: u32) -> Vec<u32> {
+        let name = self.0.path().as_os_str().as_encoded_bytes();
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|&pid: &u32| {
+                pid != program
+                    && std::fs::read(format!("/proc/{pid}/cmdline"))
+                        .is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
+            })
+            .collect()
+    }
+
+    fn no_agent_is_left(&self) {
+        let started = Instant::now();
+        while !self.agents(0).is_empty() {
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "an agent is left"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        self.no_agent_is_left();
+        Stream::read(std::fs::read(self.stream_path()).unwrap().as_slice()).unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn plain(program: &Path, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout)
+}
+
+const STEPS: [&str; 10] = [
+    "executed",
+    "planned",
+    "code-mapped",
+    "data-mapped",
+    "rings-created",
+    "rings-mapped",
+    "marker-written",
+    "main-reached",
+    "stopped",
+    "installed",
+];
+/// Code, module, its link (and the last module's pointer), entries: `write=5` is an entry in every version.
+const WRITES: usize = 6;
+
+fn steps() -> Vec<String> {
+    let writes = (0..WRITES).map(|n| format!("write={n}"));
+    STEPS.into_iter().map(str::to_owned).chain(writes).collect()
+}
+
+#[test]
+fn hooks_see_every_call_and_leave_no_descriptor() {
+    for program in programs() {
+        let scratch = Scratch::new();
+        let output = scratch.hooked(&program, &[], &["-look"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains("descriptors []\n"), "{stdout}");
+        // What the rolled back runs must not show is there to be seen.
+        assert!(stdout.contains("text unchanged false\n"), "{stdout}");
+        assert!(stdout.contains("gondwana-rings"), "{stdout}");
+        assert_eq!(text(&output.stderr), "");
+        let stream = scratch.stream();
+        let end = stream.end.unwrap();
+        let work = stream
+            .header
+            .hooks
+            .iter()
+            .position(|hook| hook.name == "main.work")
+            .unwrap();
+        assert_eq!((end.entered[work], end.spans[work]), (1000, 1000));
+        assert_eq!(
+            (end.lost, end.malformed, end.exit),
+            (0, 0, Some(ExitStatus::Code(0)))
+        );
+        let found = stream
+            .spans
+            .iter()
+            .filter(|span| span.span as usize == work)
+            .count();
+        assert_eq!(found, 1000);
+    }
+}
+
+#[test]
+fn a_failure_at_any_step_leaves_the_program_as_it_was() {
+    for program in programs() {
+        let expected = plain(&program, &["-look"]);
+        assert!(expected.contains("text unchanged true\n"), "{expected}");
+        for step in steps() {
+            let scratch = Scratch::new();
+            let output = scratch
+                .hooked(&program, &["--fail-at", &step], &["-look"])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{step}: {output:?}");
+            assert_eq!(
+                text(&output.stdout),
+                expected,
+                "{step} of {}",
+                program.display()
+            );
+            let stderr = text(&output.stderr);
+            assert!(
+                stderr.starts_with("gondwana: running unhooked: asked to fail at"),
+                "{step}: {stderr}"
+            );
+            assert_eq!(stderr.lines().count(), 1, "{step}: {stderr}");
+            let stream = scratch.stream();
+            assert_eq!(stream.header.reason.unwrap().code, "test", "{step}");
+            assert_eq!(stream.end.unwrap().exit, Some(ExitStatus::Code(0)));
+        }
+    }
+}
+
+#[test]
+fn required_hooks_that_fail_end_the_program_at_every_step() {
+    for program in programs() {
+        for step in steps() {
+            let scratch = Scratch::new();
+            let options = ["--fail-at", &step, "--require-hooks"];
+            let output = scratch.hooked(&program, &options, &[]).output().unwrap();
+            assert_eq!(output.status.code(), Some(125), "{step}: {output:?}");
+            assert_eq!(text(&output.stdout), "", "{step}");
+            scratch.no_agent_is_left();
+        }
+    }
+}
+
+#[test]
+fn the_agents_death_at_any_step_is_not_noticed() {
+    for program in programs() {
+        let expected = plain(&program, &["20"]);
+        for step in steps().into_iter().chain(["detached".to_owned()]) {
+            let scratch = Scratch::new();
+            let fail_at = format!("{step}:die");
+            let output = scratch
+                .hooked(&program, &["--fail-at", &fail_at], &["20"])
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{step} of {}: {output:?}",
+                program.display()
+            );
+            assert_eq!(text(&output.stdout), expected, "{step}");
+            assert_eq!(text(&output.stderr), "", "{step}");
+            scratch.no_agent_is_left();
+        }
+    }
+}
+
+/// Moments from before the agent's start until after the program's end.
+fn moments() -> impl Iterator<Item = Duration> {
+    (0..40).map(|n| Duration::from_micros(n * n * 40))
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap())
+}
+
+fn finish(child: Child) -> Output {
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_agents_death_at_any_moment_is_not_noticed() {
+    for program in programs() {
+        let expected = plain(&program, &["20"]);
+        for moment in moments() {
+            let scratch = Scratch::new();
+            let child = scratch.hooked(&program, &[], &["20"]).spawn().unwrap();
+            std::thread::sleep(moment);
+            for agent in scratch.agents(child.id()) {
+                let _ = kill(pid(agent), Signal::SIGKILL);
+            }
+            let output = finish(child);
+            assert!(
+                output.status.success(),
+                "{moment:?} of {}: {output:?}",
+                program.display()
+            );
+            assert_eq!(text(&output.stdout), expected, "{moment:?}");
+            scratch.no_agent_is_left();
+        }
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_while_it_is_hooked_leaves_no_agent() {
+    use std::os::unix::process::ExitStatusExt;
+    for program in programs() {
+        for (moment, signal) in
+            moments().zip([Signal::SIGKILL, Signal::SIGTERM].into_iter().cycle())
+        {
+            let scratch = Scratch::new();
+            let child = scratch.hooked(&program, &[], &["20"]).spawn().unwrap();
+            std::thread::sleep(moment);
+            kill(pid(child.id()), signal).unwrap();
+            let output = finish(child);
+            assert!(
+                output.status.success() || output.status.signal() == Some(signal as i32),
+                "{moment:?} of {}: {output:?}",
+                program.display()
+            );
+            scratch.no_agent_is_left();
+        }
+    }
+}
+
+#[test]
+fn a_program_that_is_stopped_while_it_is_hooked_goes_on_when_it_is_told_to() {
+    for program in programs() {
+        let expected = plain(&program, &["20"]);
+        for moment in moments().step_by(2) {
+            let scratch = Scratch::new();
+            let child = scratch.hooked(&program, &[], &["20"]).spawn().unwrap();
+            std::thread::sleep(moment);
+            kill(pid(child.id()), Signal::SIGSTOP).unwrap();
+            std::thread::sleep(Duration::from_millis(15));
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            let state = stat.rsplit_once(") ").unwrap().1.chars().next().unwrap();
+            assert!("TtZ".contains(state), "{moment:?}: {stat}");
+            kill(pid(child.id()), Signal::SIGCONT).unwrap();
+            let output = finish(child);
+            assert!(output.status.success(), "{moment:?}: {output:?}");
+            assert_eq!(text(&output.stdout), expected);
+            scratch.no_agent_is_left();
+        }
+    }
+}

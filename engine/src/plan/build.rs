@@ -404,18 +404,6 @@ impl<'i, 'd> Builder<'i, 'd> {
         ];
         let first_run = placement.slide.run(first);
         let new = moduledata.get().to_le_bytes().to_vec();
-        // Else the next plugin that is loaded would overwrite firstmoduledata.next (GO-COMPAT §2.3).
-        if let Some(last) = image.last_moduledatap()
-            && image.pointer(last) == Some(first.get())
-        {
-            let old = first_run.get().to_le_bytes().to_vec();
-            writes.push(Write {
-                kind: WriteKind::LastModule,
-                at: placement.slide.run(last),
-                old,
-                new: new.clone(),
-            });
-        }
         #[cfg(feature = "sabotage")]
         let new = if self.sabotage == Some(super::Sabotage::NoModule) {
             next.to_le_bytes().to_vec()
@@ -429,6 +417,20 @@ impl<'i, 'd> Builder<'i, 'd> {
             old,
             new,
         });
+        // Else the next plugin that is loaded would overwrite firstmoduledata.next (GO-COMPAT §2.3). Linked first: Go 1.26
+        // walks the list up to the last module without a look for its end (runtime/proc.go, main), so a last module that
+        // is not on the list, were the agent to die here, would end the program.
+        if let Some(last) = image.last_moduledatap()
+            && image.pointer(last) == Some(first.get())
+        {
+            let old = first_run.get().to_le_bytes().to_vec();
+            writes.push(Write {
+                kind: WriteKind::LastModule,
+                at: placement.slide.run(last),
+                old,
+                new: moduledata.get().to_le_bytes().to_vec(),
+            });
+        }
         writes.extend(entries);
         Ok(Plan {
             placement,

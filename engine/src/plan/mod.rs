@@ -118,10 +118,10 @@ pub enum WriteKind {
     Code,
     /// The synthetic module, into the fresh data mapping.
     Module,
-    /// `runtime.lastmoduledatap`, if it named the first module.
-    LastModule,
     /// `firstmoduledata.next`: this publishes the module.
     Link,
+    /// `runtime.lastmoduledatap`, if it named the first module.
+    LastModule,
     /// The jump at a function's entry.
     Entry,
 }

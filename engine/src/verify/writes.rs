@@ -78,7 +78,7 @@ fn order(plan: &Plan, findings: &mut Findings) {
             findings.check(before.kind <= after.kind, Code::Write, after.at, || {
                 (
                     format!("{:?} after {:?}", after.kind, before.kind),
-                    "Code, Module, LastModule, Link, Entry".to_owned(),
+                    "Code, Module, Link, LastModule, Entry".to_owned(),
                 )
             });
         }
@@ -415,13 +415,13 @@ fn links(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut F
     let first = original.first_moduledata();
     let next = first.checked_add(u64::from(original.facts().module.next));
     let mut expected = Vec::new();
+    if let Some(next) = next {
+        expected.push((WriteKind::Link, next));
+    }
     if let Some(variable) = original.last_moduledatap()
         && loaded(original, plan, variable) == Some(slide.run(first).get())
     {
         expected.push((WriteKind::LastModule, variable));
-    }
-    if let Some(next) = next {
-        expected.push((WriteKind::Link, next));
     }
     let found: Vec<&Write> = plan
         .writes

@@ -218,15 +218,15 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
             module.bytes.clone(),
         ),
         write(
-            WriteKind::LastModule,
-            base + LAST,
-            first.to_le_bytes().to_vec(),
-            pointer.clone(),
-        ),
-        write(
             WriteKind::Link,
             first + u64::from(facts.module.next),
             vec![0; 8],
+            pointer.clone(),
+        ),
+        write(
+            WriteKind::LastModule,
+            base + LAST,
+            first.to_le_bytes().to_vec(),
             pointer,
         ),
         write(WriteKind::Entry, entry, old[..5].to_vec(), jump),

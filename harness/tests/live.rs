@@ -305,10 +305,20 @@ fn a_program_that_is_stopped_while_it_is_hooked_goes_on_when_it_is_told_to() {
             let child = scratch.hooked(&program, &[], &["20"]).spawn().unwrap();
             std::thread::sleep(moment);
             kill(pid(child.id()), Signal::SIGSTOP).unwrap();
-            std::thread::sleep(Duration::from_millis(15));
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-            let state = stat.rsplit_once(") ").unwrap().1.chars().next().unwrap();
-            assert!("TtZ".contains(state), "{moment:?}: {stat}");
+            let started = Instant::now();
+            loop {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+                let state = stat.rsplit_once(") ").unwrap().1.chars().next().unwrap();
+                // `t`: stopped under trace, by the signal or in passing.
+                if "TtZ".contains(state) {
+                    break;
+                }
+                assert!(
+                    started.elapsed() < Duration::from_secs(20),
+                    "{moment:?}: {stat}"
+                );
+                std::thread::sleep(Duration::from_millis(1));
+            }
             kill(pid(child.id()), Signal::SIGCONT).unwrap();
             let output = finish(child);
             assert!(output.status.success(), "{moment:?}: {output:?}");

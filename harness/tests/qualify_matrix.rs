@@ -6,14 +6,14 @@
 use std::path::Path;
 
 use gondwana_engine::image::Image;
-use gondwana_engine::site::{Finder, RefusalCode};
+use gondwana_engine::site::Finder;
 use gondwana_engine::spec::HookSpec;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::executor::native::hooked::Agent;
 use gondwana_harness::executor::native::process::{Ready, Scenario};
 use gondwana_harness::qualify::{Request, qualify};
 use gondwana_harness::report::table;
-use gondwana_harness::testbins::{self, Case};
+use gondwana_harness::testbins::{self, Case, Expected};
 use gondwana_harness::toolchain::Toolchains;
 use gondwana_harness::verdict::Verdict;
 
@@ -56,32 +56,32 @@ fn scenario(case: &Case, program: &Path, dir: &Path) -> Scenario {
     scenario
 }
 
-/// Refusals that lie in the nature of a test program's functions: two instructions, a load in the first bytes, a loop
-/// back to them.
-const BY_NATURE: [RefusalCode; 3] = [
-    RefusalCode::TooShort,
-    RefusalCode::MayFault,
-    RefusalCode::BranchIntoWindow,
-];
-/// Never entered with a frame: its 16,000 bytes of arguments are more than is ever left on a stack that its own check
-/// is content with.
-const NO_ROOM: &str = "main.f2000";
-
-/// Whether no function that the pattern selects can be hooked, for a reason that lies in the function; or whether this
-/// version has none such.
-fn is_refused(pattern: &str, image: &Image<'_>, finder: &Finder<'_, '_>) -> bool {
-    let Ok(selected) = HookSpec::parse([pattern]).and_then(|spec| spec.select(image)) else {
-        return true;
-    };
-    let functions = selected
+/// Whether the pattern selects a function that can be hooked in this build of the program.
+fn is_hookable(pattern: &str, image: &Image<'_>, finder: &Finder<'_, '_>) -> bool {
+    let spec = HookSpec::parse([pattern]).unwrap();
+    let selected = spec.select(image).unwrap_or_default();
+    selected
         .iter()
-        .filter_map(|&index| image.functions().get(index));
-    let answers: Vec<_> = functions.map(|function| finder.find(function)).collect();
-    let refused = |code| BY_NATURE.contains(&code);
-    !answers.is_empty()
-        && answers
-            .iter()
-            .all(|a| a.as_ref().is_err_and(|r| refused(r.code)))
+        .filter_map(|&index| image.functions().get(index))
+        .any(|function| finder.find(function).is_ok())
+}
+
+/// The hooks and expectations of a case without those of which its head says that some builds have nothing to hook.
+fn possible(case: &Case, program: &Path) -> (Vec<String>, Vec<Expected>) {
+    let data = std::fs::read(program).unwrap();
+    let image = Image::parse(&data).unwrap();
+    let finder = Finder::new(&image);
+    let hookable = |pattern: &str| is_hookable(pattern, &image, &finder);
+    let (mut hooks, mut events) = (case.hooks.clone(), case.events.clone());
+    events.retain(|event| !event.refusable || hookable(&event.pattern));
+    hooks.retain(|hook| hookable(hook) || !case.events.iter().any(|event| event.refusable));
+    for event in case.events.iter().filter(|event| !events.contains(event)) {
+        eprintln!(
+            "{}: {} cannot be hooked here: skipped",
+            case.name, event.pattern
+        );
+    }
+    (hooks, events)
 }
 
 fn check(minor: u16) {
@@ -99,20 +99,7 @@ fn check(minor: u16) {
         }
         let program = builder.build(&toolchain, &case.dir, Mode::Static).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let data = std::fs::read(&program).unwrap();
-        let image = Image::parse(&data).unwrap();
-        let finder = Finder::new(&image);
-        let (mut patterns, mut expected) = (case.hooks.clone(), case.events.clone());
-        patterns.retain(|pattern| !is_refused(pattern, &image, &finder));
-        expected.retain(|event| {
-            event.pattern != NO_ROOM && !is_refused(&event.pattern, &image, &finder)
-        });
-        for event in case.events.iter().filter(|event| !expected.contains(event)) {
-            eprintln!(
-                "{}: {} cannot be hooked here: skipped",
-                case.name, event.pattern
-            );
-        }
+        let (patterns, expected) = possible(&case, &program);
         let request = Request {
             program: program.clone(),
             patterns,

@@ -1,5 +1,7 @@
 //! The values and places that a trampoline's contract speaks of, as terms, and what it may read.
 
+use std::cell::OnceCell;
+
 use crate::golang::{Abi, Facts};
 use crate::plan::PlannedHook;
 use crate::ring::RingGeometry;
@@ -15,7 +17,7 @@ pub(super) const R12: usize = 12;
 pub(super) const R13: usize = 13;
 pub(super) const R14: usize = 14;
 
-/// One hook as the specification sees it.
+/// One hook as the specification sees it, for one run over one set of terms.
 pub(super) struct Spec<'a> {
     pub(super) facts: &'a Facts,
     pub(super) hook: &'a PlannedHook,
@@ -23,6 +25,17 @@ pub(super) struct Spec<'a> {
     pub(super) ring: u64,
     pub(super) tls_g: Option<i32>,
     pub(super) race: bool,
+    /// Values that almost every step asks for, by phase.
+    pub(super) known: [Known; 2],
+}
+
+/// Values of one phase, once they were asked for.
+#[derive(Default)]
+pub(super) struct Known {
+    g: OnceCell<Val>,
+    m: OnceCell<Val>,
+    m_id: OnceCell<Val>,
+    own_ring: OnceCell<Val>,
 }
 
 /// Why a path is not the specified one.
@@ -41,12 +54,23 @@ pub(super) fn wrong(code: Code, found: impl Into<String>, expected: impl Into<St
 }
 
 impl Spec<'_> {
+    fn known(&self, phase: Phase) -> &Known {
+        let [entry, exit] = &self.known;
+        match phase {
+            Phase::Entry => entry,
+            Phase::Exit => exit,
+        }
+    }
+
     /// g, as this ABI has it.
     pub(super) fn g(&self, terms: &mut Terms, phase: Phase) -> Val {
-        match (self.hook.abi, self.tls_g) {
-            (Abi::Abi0, Some(disp)) => terms.atom(Atom::Tls(phase, i64::from(disp))),
-            _ => terms.atom(Atom::Register(phase, R14 as u8)),
-        }
+        *self
+            .known(phase)
+            .g
+            .get_or_init(|| match (self.hook.abi, self.tls_g) {
+                (Abi::Abi0, Some(disp)) => terms.atom(Atom::Tls(phase, i64::from(disp))),
+                _ => terms.atom(Atom::Register(phase, R14 as u8)),
+            })
     }
 
     /// A field of `width` bytes at `offset` from `base`.
@@ -69,20 +93,24 @@ impl Spec<'_> {
 
     /// `g.m`
     pub(super) fn m(&self, terms: &mut Terms, phase: Phase) -> Val {
-        let g = self.g(terms, phase);
-        self.field(terms, phase, g, self.facts.runtime.g_m, 8)
+        *self.known(phase).m.get_or_init(|| {
+            let g = self.g(terms, phase);
+            self.field(terms, phase, g, self.facts.runtime.g_m, 8)
+        })
     }
 
     /// `m.id`, as 64 bits.
     pub(super) fn m_id(&self, terms: &mut Terms, phase: Phase) -> Val {
-        let m = self.m(terms, phase);
-        let offset = self.facts.runtime.m_id;
-        if self.facts.runtime.m_id_is_32_bits {
-            let id = self.field(terms, phase, m, offset, 4);
-            terms.sext32(id)
-        } else {
-            self.field(terms, phase, m, offset, 8)
-        }
+        *self.known(phase).m_id.get_or_init(|| {
+            let m = self.m(terms, phase);
+            let offset = self.facts.runtime.m_id;
+            if self.facts.runtime.m_id_is_32_bits {
+                let id = self.field(terms, phase, m, offset, 4);
+                terms.sext32(id)
+            } else {
+                self.field(terms, phase, m, offset, 8)
+            }
+        })
     }
 
     /// Whether `m.id` is that of a ring of its own.
@@ -95,10 +123,12 @@ impl Spec<'_> {
     /// The start of the ring that this M writes: its own, or the shared one.
     pub(super) fn ring_base(&self, terms: &mut Terms, phase: Phase, own: bool) -> Val {
         if own {
-            let id = self.m_id(terms, phase);
-            let scaled = terms.scale(id, self.geometry.stride());
-            let first = self.ring.wrapping_add(self.geometry.ring(0));
-            terms.offset(scaled, first.cast_signed())
+            *self.known(phase).own_ring.get_or_init(|| {
+                let id = self.m_id(terms, phase);
+                let scaled = terms.scale(id, self.geometry.stride());
+                let first = self.ring.wrapping_add(self.geometry.ring(0));
+                terms.offset(scaled, first.cast_signed())
+            })
         } else {
             let shared = self.geometry.ring(self.geometry.rings);
             terms.constant(self.ring.wrapping_add(shared))

@@ -118,8 +118,8 @@ fn run_one(folder: &Path, target: &str, runs: u64) -> Result<bool> {
     // How far it came: executions, coverage, size of the corpus; vacuous fuzzing would show here.
     let said = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
     let said = String::from_utf8_lossy(&said);
-    match said.lines().rfind(|line| line.contains(" DONE ")) {
-        Some(line) if is_good => println!("   {line}"),
+    match said.lines().rfind(|line| line.contains("DONE")) {
+        Some(line) if is_good => println!("   {}", line.replace('\t', " ")),
         _ => println!("{said}"),
     }
     Ok(is_good)

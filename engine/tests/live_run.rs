@@ -407,3 +407,35 @@ fn without_permission_to_trace_the_program_runs_unhooked() {
     }
     scratch.no_agent_is_left();
 }
+
+#[test]
+fn a_program_with_privileges_of_its_own_keeps_them() {
+    let scratch = Scratch::new();
+    let copy = scratch.0.path().join("id");
+    let found = Command::new("sh")
+        .args(["-c", "command -v id"])
+        .output()
+        .unwrap();
+    std::fs::copy(text(&found.stdout).trim(), &copy).unwrap();
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&copy).unwrap());
+    if owner != 0 {
+        println!("not tested: only root can start a program as another user");
+        return;
+    }
+    let mode = |path: &Path, bits| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
+    };
+    mode(&copy, 0o4755);
+    mode(scratch.0.path(), 0o777);
+    let output = scratch
+        .run(&[copy.to_str().unwrap(), "-u"])
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "0\n", "{output:?}");
+    assert!(
+        text(&output.stderr).contains("(not-permitted)"),
+        "{output:?}"
+    );
+}

@@ -293,8 +293,8 @@ fn record(
             match drained.fullest {
                 _ if ended => break,
                 0 => drop(handle.wait_end(IDLE)?),
+                1..1024 => std::thread::sleep(BUSY),
                 // A ring that is filling fast is looked at again at once.
-                ..1024 => std::thread::sleep(BUSY),
                 _ => {}
             }
         }

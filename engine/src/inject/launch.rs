@@ -3,7 +3,7 @@
 //! The program is executed in this very process, so that it keeps the process id, parent, terminal, session and
 //! descriptors of the command that was started. The agent is a grandchild in a session of its own ([`spawn`]).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -14,7 +14,7 @@ use super::fail_at::FailAt;
 use super::failure::Result;
 use super::prepare::Wanted;
 use crate::os::spawn::{self, Side};
-use crate::os::{Pid, startup};
+use crate::os::{Pid, process, startup};
 
 /// Exit status if the program was found and could not be executed (as of shells).
 const CANNOT_EXECUTE: u8 = 126;
@@ -103,6 +103,16 @@ const READY: &[u8] = b"ready";
 
 fn start_agent(launch: &Launch) -> std::result::Result<Start, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    if let Some(file) = search(&launch.program)
+        && process::gives_privileges(&file)
+        && !process::may_trace_all()
+    {
+        // The kernel does not give privileges to a program under trace: it would run, and miss them.
+        return Err(format!(
+            "{} has privileges that it would not get (not-permitted)",
+            file.display()
+        ));
+    }
     let task = task(launch)?;
     let (mut from_agent, to_caller) = pipe().map_err(failed("cannot create a pipe"))?;
     let (from_caller, mut to_agent) = pipe().map_err(failed("cannot create a pipe"))?;
@@ -153,6 +163,18 @@ fn agent_side(task: Task, mut to_caller: File, mut from_caller: File) {
         };
         let _ = to_caller.write_all(&answer);
     });
+}
+
+/// The file that execvp(3) would execute.
+fn search(program: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(program);
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(path.to_owned());
+    }
+    let list = std::env::var_os("PATH")?;
+    std::env::split_paths(&list)
+        .map(|directory| directory.join(path))
+        .find(|file| file.is_file())
 }
 
 fn pipe() -> std::io::Result<(File, File)> {

@@ -165,6 +165,6 @@ mod tests {
             .far(1 << 30)
             .unwrap()
             .get();
-        assert!(far > 1 << 40 && far + (1 << 30) < STACK.0 && far % HUGE == 0);
+        assert!(far > 1 << 40 && far + (1 << 30) < STACK.0 && far.is_multiple_of(HUGE));
     }
 }

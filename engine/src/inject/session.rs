@@ -97,6 +97,9 @@ impl Session {
 
     /// Runs until the program has been executed; its one thread is stopped then.
     pub fn wait_exec(&mut self) -> Result<()> {
+        for tid in self.threads().collect::<Vec<_>>() {
+            self.go_on(tid)?;
+        }
         loop {
             let (tid, event) = self.next(None)?;
             if event == Event::Executed {
@@ -139,6 +142,25 @@ impl Session {
                 entered = Some(tid);
             }
             self.go_on(tid)?;
+        }
+    }
+
+    /// Lets all threads run for some time, without stops at system calls.
+    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+        self.stop_at_system_calls(false);
+        let deadline = Instant::now() + time;
+        for tid in self.threads().collect::<Vec<_>>() {
+            self.go_on(tid)?;
+        }
+        loop {
+            match self.next(Some(deadline)) {
+                Ok((tid, event)) => {
+                    self.refuse_exec(event)?;
+                    self.go_on(tid)?;
+                }
+                Err(failure) if failure.code == FailureCode::StopTimeout => return Ok(()),
+                Err(failure) => return Err(failure),
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -219,6 +219,45 @@ pub fn open_descriptor(pid: Pid, fd: i32) -> io::Result<File> {
         .read(true)
         .write(true)
         .open(format!("/proc/{pid}/fd/{fd}"))
+}
+
+/// Whether executing this file gives privileges: set-user-id, set-group-id, or file capabilities.
+#[must_use]
+pub fn gives_privileges(file: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let bits = libc::S_ISUID | libc::S_ISGID;
+    if std::fs::metadata(file).is_ok_and(|found| found.mode() & bits != 0) {
+        return true;
+    }
+    let Ok(path) = std::ffi::CString::new(file.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: both names are C strings; with a size of 0 nothing is written, and the size of the value is returned.
+    let size = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            c"security.capability".as_ptr(),
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    size > 0
+}
+
+/// Whether this process may trace any other: then what it traces keeps privileges across execve.
+#[must_use]
+pub fn may_trace_all() -> bool {
+    const SYS_PTRACE: u32 = 19; // linux/capability.h
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .is_some_and(|set| set >> SYS_PTRACE & 1 != 0)
 }
 
 /// Sends a signal to one thread.

@@ -89,7 +89,7 @@ impl Reader {
     pub fn drain(&mut self, sink: impl FnMut(Span)) -> Drained {
         self.looks = self.looks.wrapping_add(1);
         let likely = self.used.saturating_add(AHEAD).min(self.geometry.rings);
-        let all = self.looks % ALL == 0;
+        let all = self.looks.is_multiple_of(ALL);
         self.drain_below(if all { self.geometry.rings } else { likely }, sink)
     }
 
@@ -157,7 +157,7 @@ impl Reader {
                 break;
             };
             tail = tail.wrapping_add(taken);
-            if tail.wrapping_sub(start) % PUBLISH == 0 {
+            if tail.wrapping_sub(start).is_multiple_of(PUBLISH) {
                 // Release: as below. A long look at one ring must not keep its writer waiting for room.
                 self.memory.store(base + RING_TAIL, tail, Ordering::Release);
             }

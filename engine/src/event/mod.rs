@@ -1,6 +1,6 @@
 //! Records -> the monitoring stream, and back: newline-delimited JSON, described in `engine/docs/STREAM.md`.
 //!
-//! [`model`] holds the lines as data, [`write`] writes them, [`read`] reads any bytes back, [`clock`] turns time stamps
+//! [`model`] holds the lines as data, [`mod@write`] writes them, [`read`] reads any bytes back, [`clock`] turns time stamps
 //! into time. Knows neither processes nor images; imports only [`crate::addr`] and the records of [`crate::ring`].
 
 pub mod clock;

@@ -11,7 +11,7 @@
 //! | [`ground`] | all of these in order, and back |
 //! | [`prepare`] | the executed file -> a verified plan |
 //! | [`agent`] | hook, let go, write the stream |
-//! | [`launch`] | become the program, with the agent beside |
+//! | [`mod@launch`] | become the program, with the agent beside |
 //! | [`fail_at`] | failures that tests ask for |
 //!
 //! Never changes the file on disk; never writes what the verifier has not accepted. Wherever the agent is killed, the

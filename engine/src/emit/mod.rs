@@ -272,16 +272,16 @@ fn guards(
     a.mov(r12, qword_ptr(r14 + runtime.g_m as i32))?;
     a.test(r12, r12)?;
     a.je(labels.no_g)?;
-    if request.keeps(Part::GsignalCheck) {
+    if request.keeps(Check::Gsignal) {
         a.cmp(r14, qword_ptr(r12 + runtime.m_gsignal as i32))?;
         a.je(labels.gsignal)?;
     }
-    if request.keeps(Part::ReentryCheck) {
+    if request.keeps(Check::Reentry) {
         a.lea(r13, ptr(labels.thunk))?;
         a.cmp(qword_ptr(rsp), r13)?;
         a.je(labels.reloc)?;
     }
-    if request.keeps(Part::RoomCheck) {
+    if request.keeps(Check::Room) {
         let mut bounded: CodeLabel = a.create_label();
         a.lea(r13, qword_ptr(rsp - need as i32))?;
         a.cmp(r14, qword_ptr(r12 + runtime.m_g0 as i32))?;
@@ -418,18 +418,18 @@ fn store_raw_words(a: &mut CodeAssembler, args: u32, to: u32) -> Result<(), Iced
     Ok(())
 }
 
-/// Parts of a trampoline that a sabotaged one lacks.
+/// The checks of a trampoline that a sabotaged one lacks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    GsignalCheck,
-    ReentryCheck,
-    RoomCheck,
+enum Check {
+    Gsignal,
+    Reentry,
+    Room,
 }
 
 impl Request<'_> {
-    /// Whether the trampoline has this part: always, but for those broken on purpose.
+    /// Whether the trampoline has this check: always, but for those broken on purpose.
     #[cfg(not(feature = "sabotage"))]
-    fn keeps(&self, _part: Part) -> bool {
+    fn keeps(&self, _check: Check) -> bool {
         true
     }
 
@@ -440,13 +440,13 @@ impl Request<'_> {
     }
 
     #[cfg(feature = "sabotage")]
-    fn keeps(&self, part: Part) -> bool {
+    fn keeps(&self, check: Check) -> bool {
         use crate::plan::Sabotage;
         !matches!(
-            (self.sabotage, part),
-            (Some(Sabotage::NoGsignalCheck), Part::GsignalCheck)
-                | (Some(Sabotage::NoReentryCheck), Part::ReentryCheck)
-                | (Some(Sabotage::NoRoomCheck), Part::RoomCheck)
+            (self.sabotage, check),
+            (Some(Sabotage::NoGsignalCheck), Check::Gsignal)
+                | (Some(Sabotage::NoReentryCheck), Check::Reentry)
+                | (Some(Sabotage::NoRoomCheck), Check::Room)
         )
     }
 

@@ -1,7 +1,7 @@
 //! A program -> its [`Report`]: makes the checks in their order, and nothing that they do not need.
 //!
-//! 1. [`relocation`]: every hookable function's window in Unicorn.
-//! 2. [`native`]: the program unhooked twice and hooked once; output, end and stream.
+//! 1. `relocation`: every hookable function's window in Unicorn.
+//! 2. `native`: the program unhooked twice and hooked once; output, end and stream.
 
 mod native;
 mod relocation;

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use gondwana_engine::event::Header;
 
 use super::Request;
 use crate::executor::native::hooked::{self, Agent};
@@ -144,12 +145,23 @@ fn run(
         // No stream is a stream without a line.
         Err(_) => stream::judge(std::io::empty(), context),
     };
+    if let Some(reason) = stream.header.as_ref().and_then(cannot_hook) {
+        bail!("cannot run the program hooked: {reason}");
+    }
     Ok(Runs {
         output: output::judge([&first, &second], &hooked),
         stream,
         hooked,
         unhooked: [first, second],
     })
+}
+
+/// Why this machine cannot run programs hooked, which says nothing about the hooks.
+fn cannot_hook(header: &Header) -> Option<String> {
+    let reason = header.reason.as_ref()?;
+    ["not-permitted", "output", "system"]
+        .contains(&reason.code.as_str())
+        .then(|| reason.message.clone())
 }
 
 fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
@@ -236,4 +248,29 @@ fn now() -> u64 {
         .ok()
         .and_then(|since| u64::try_from(since.as_nanos()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
+        let header = |reason: &str| -> Header {
+            let text = format!(
+                r#"{{"schema":"gondwana.stream","version":1,"hooked":false,{reason}
+                "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let reason = |code: &str| format!(r#""reason":{{"code":"{code}","message":"why"}},"#);
+        assert_eq!(
+            cannot_hook(&header(&reason("not-permitted"))).as_deref(),
+            Some("why")
+        );
+        for code in ["rejected", "plan", "memory-differs", "nothing-hookable"] {
+            assert_eq!(cannot_hook(&header(&reason(code))), None);
+        }
+        assert_eq!(cannot_hook(&header("")), None);
+    }
 }

@@ -11,7 +11,7 @@ use gondwana_engine::addr::LinkAddr;
 use gondwana_engine::golang::{Facts, GoVersion};
 use gondwana_engine::image::{Function, Image, ImageKind, VersionSource};
 use gondwana_harness::build::{Builder, Mode};
-use gondwana_harness::toolchain::{LAST_PATCHES, NEWEST_MINOR, Toolchains, resolve};
+use gondwana_harness::toolchain::{NEWEST_MINOR, Toolchains, chosen};
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use serde::Deserialize;
 
@@ -21,20 +21,6 @@ const EVERYDAY: [&str; 5] = ["1.9", "1.13", "1.16", "1.19", "1.27"];
 const PROGRAM: &str = "generics";
 /// The same for versions without generics.
 const OLD_PROGRAM: &str = "methods";
-
-fn versions() -> Vec<GoVersion> {
-    match std::env::var("GONDWANA_GO") {
-        Ok(all) if all == "all" => LAST_PATCHES.to_vec(),
-        Ok(list) => list
-            .split(',')
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-        Err(_) => EVERYDAY
-            .iter()
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-    }
-}
 
 /// What `oracles/image` prints.
 #[derive(Deserialize)]
@@ -113,7 +99,7 @@ fn line_table_name(version: GoVersion, symbol: &str) -> String {
 #[test]
 fn every_version_agrees_with_symbols_dwarf_and_code() {
     let bench = Bench::new();
-    for version in versions() {
+    for version in chosen(&EVERYDAY).unwrap() {
         let program = bench.build(version, Mode::Static);
         let oracle = bench.ask(&program);
         let data = std::fs::read(&program).unwrap();
@@ -355,7 +341,7 @@ fn depth_at(image: &Image<'_>, function: &Function<'_>, pc: LinkAddr) -> Option<
 #[test]
 fn other_forms_of_the_same_program_say_the_same() {
     let bench = Bench::new();
-    for version in versions() {
+    for version in chosen(&EVERYDAY).unwrap() {
         let data = std::fs::read(bench.build(version, Mode::Static)).unwrap();
         let image = Image::parse(&data).unwrap();
         let functions = |image: &Image<'_>| -> Vec<_> {

@@ -7,34 +7,20 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use gondwana_engine::event::{ExitStatus, Stream};
-use gondwana_engine::golang::GoVersion;
 use gondwana_harness::build::{Builder, Mode};
-use gondwana_harness::toolchain::{LAST_PATCHES, Toolchains, resolve};
+use gondwana_harness::toolchain::{Toolchains, chosen};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const EVERYDAY: [&str; 2] = ["1.9", "1.26"];
-
-fn versions() -> Vec<GoVersion> {
-    match std::env::var("GONDWANA_GO") {
-        Ok(all) if all == "all" => LAST_PATCHES.to_vec(),
-        Ok(list) => list
-            .split(',')
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-        Err(_) => EVERYDAY
-            .iter()
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-    }
-}
 
 /// The test program, in every version and mode that is asked for.
 fn programs() -> Vec<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/selfcheck");
     let toolchains = Toolchains::open().unwrap();
     let builder = Builder::open().unwrap();
-    versions()
+    chosen(&EVERYDAY)
+        .unwrap()
         .into_iter()
         .map(|version| {
             let toolchain = toolchains.get_version(version).unwrap();

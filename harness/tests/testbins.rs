@@ -8,29 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gondwana_engine::golang::GoVersion;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::testbins::{self, Case};
-use gondwana_harness::toolchain::{LAST_PATCHES, Toolchains, resolve};
+use gondwana_harness::toolchain::{Toolchains, chosen};
 
 /// Old calling convention without and with module data, and the newest one.
 const EVERYDAY: [&str; 3] = ["1.9", "1.16", "1.26"];
 /// Only to end a program that hangs; programs are meant to take less than a second.
 const HANGS: Duration = Duration::from_secs(120);
-
-fn versions() -> Vec<GoVersion> {
-    match std::env::var("GONDWANA_GO") {
-        Ok(all) if all == "all" => LAST_PATCHES.to_vec(),
-        Ok(list) => list
-            .split(',')
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-        Err(_) => EVERYDAY
-            .iter()
-            .map(|version| resolve(version).unwrap())
-            .collect(),
-    }
-}
 
 /// Standard output, standard error and exit status of a run.
 type Outcome = (String, String, Option<i32>);
@@ -107,7 +92,7 @@ fn every_test_program_does_what_its_head_says() {
     let builder = Builder::open().unwrap();
     let cases = testbins::all().unwrap();
     let mut wrong = Vec::new();
-    for version in versions() {
+    for version in chosen(&EVERYDAY).unwrap() {
         let toolchain = toolchains.get_version(version).unwrap();
         for case in cases.iter().filter(|case| case.supports(version)) {
             let program = match builder.build(&toolchain, &case.dir, Mode::Static) {
@@ -144,7 +129,7 @@ fn every_mode_builds_and_runs() {
     let toolchains = Toolchains::open().unwrap();
     let builder = Builder::open().unwrap();
     let case = testbins::case("fib").unwrap();
-    for version in versions() {
+    for version in chosen(&EVERYDAY).unwrap() {
         let toolchain = toolchains.get_version(version).unwrap();
         for mode in Mode::ALL {
             // Up to 1.14, position independent programs are linked by the C linker.

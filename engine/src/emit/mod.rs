@@ -535,28 +535,4 @@ mod tests {
             Err(EmitError::Geometry(_))
         ));
     }
-
-    #[test]
-    #[ignore = "prints a listing for review"]
-    fn show() {
-        let facts = Facts::for_version(GoVersion::new(21, 0)).unwrap();
-        let t = trampoline(
-            &request(&facts, Abi::AbiInternal, 20, true),
-            RunAddr::new(0x50_0000),
-        )
-        .unwrap();
-        println!(
-            "{}",
-            crate::listing::listing(&t.code, RunAddr::new(0x50_0000), |_| None)
-        );
-        let t = trampoline(
-            &request(&facts, Abi::Abi0, 200, false),
-            RunAddr::new(0x50_0000),
-        )
-        .unwrap();
-        println!(
-            "{}",
-            crate::listing::listing(&t.code, RunAddr::new(0x50_0000), |_| None)
-        );
-    }
 }

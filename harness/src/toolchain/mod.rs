@@ -22,7 +22,7 @@ use gondwana_engine::golang::GoVersion;
 use crate::cache::{self, Lock};
 
 pub use bootstrap::MINIMUM_MINOR;
-pub use versions::{LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, last_patch, resolve};
+pub use versions::{CHOICE, LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, chosen, last_patch, resolve};
 
 /// All Go toolchains of the cache.
 #[derive(Clone, Debug)]

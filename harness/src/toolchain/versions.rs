@@ -65,6 +65,21 @@ pub fn resolve(text: &str) -> Result<GoVersion> {
     })
 }
 
+/// Names the versions that tests use: `1.5,1.21`, or `all` for the last patch of every minor version.
+pub const CHOICE: &str = "GONDWANA_GO";
+
+/// The versions that [`CHOICE`] in the environment names, or `everyday` where it is not set.
+///
+/// # Errors
+/// When one of them is no version.
+pub fn chosen(everyday: &[&str]) -> Result<Vec<GoVersion>> {
+    match std::env::var(CHOICE) {
+        Ok(all) if all == "all" => Ok(LAST_PATCHES.to_vec()),
+        Ok(list) => list.split(',').map(resolve).collect(),
+        Err(_) => everyday.iter().copied().map(resolve).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

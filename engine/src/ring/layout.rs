@@ -17,6 +17,7 @@
 //! to Ms on demand; numbering them by `m.id` needs neither table nor hand-over.) Ms with `m.id >= rings` use the shared
 //! ring: `lock cmpxchg` on `head` reserves, the record's sequence word, written last, publishes.
 //!
+//! * `stack depth`: `g.stack.hi` minus RSP at the function's entry, in bytes.
 //! * `head`: records ever published (single-writer) or reserved (shared); slot of record `n` is `n % slots`.
 //! * `tail`: records consumed, written only by the reader. Full when `head - tail + k > slots`: then `lost` grows by one
 //!   per span and nothing is written; the program never waits.

@@ -282,6 +282,12 @@ fn pc_tables(
         .collect()
 }
 
+/// The eight bytes that every line table begins with: magic, two zeros, instruction quantum, pointer size.
+fn header_start(tables: &mut Tables, generation: PclntabGeneration) {
+    tables.u32(generation.magic());
+    tables.bytes.extend_from_slice(&[0, 0, 1, 8]);
+}
+
 /// Go 1.2 to 1.15: header, functab, functions, names, tables and files in one blob; all offsets from its start.
 fn blob_1_2(
     tables: &mut Tables,
@@ -290,9 +296,7 @@ fn blob_1_2(
     data: RunAddr,
 ) -> LineTable {
     let count = functions.len() as u32;
-    tables
-        .bytes
-        .extend_from_slice(&[0xfb, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
+    header_start(tables, facts.pclntab);
     tables.u64(u64::from(count));
     let ftab = tables.len();
     let mut starts = Vec::new();
@@ -355,17 +359,13 @@ fn blob_1_16(
     data: RunAddr,
 ) -> LineTable {
     let count = functions.len() as u32;
-    let (magic, has_text_start, narrow) = match facts.pclntab {
-        PclntabGeneration::Go1_2 | PclntabGeneration::Go1_16 => (0xffff_fffa_u32, false, false),
-        PclntabGeneration::Go1_18 => (0xffff_fff0, true, true),
-        PclntabGeneration::Go1_20 => (0xffff_fff1, true, true),
-    };
+    // From 1.18 on entries are 32-bit offsets from moduledata.text, and the header has a field for that address.
+    let narrow = facts.pclntab >= PclntabGeneration::Go1_18;
     let start = functions.first().map_or(0, |f| f.start.get());
-    tables.u32(magic);
-    tables.bytes.extend_from_slice(&[0, 0, 1, 8]);
+    header_start(tables, facts.pclntab);
     tables.u64(u64::from(count));
     tables.u64(0); // nfiles
-    if has_text_start {
+    if narrow {
         // Dropped (0) from 1.26 on; only moduledataverify1 and debuggers read it.
         tables.u64(if facts.pc_header_has_text_start {
             start

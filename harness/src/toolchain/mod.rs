@@ -9,6 +9,7 @@
 
 mod bootstrap;
 mod install;
+mod range;
 mod versions;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use gondwana_engine::golang::GoVersion;
 use crate::cache::{self, Lock};
 
 pub use bootstrap::MINIMUM_MINOR;
+pub use range::GoRange;
 pub use versions::{CHOICE, LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, chosen, last_patch, resolve};
 
 /// All Go toolchains of the cache.

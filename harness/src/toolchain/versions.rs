@@ -65,7 +65,7 @@ pub fn resolve(text: &str) -> Result<GoVersion> {
     })
 }
 
-/// Names the versions that tests use: `1.5,1.21`, or `all` for the last patch of every minor version.
+/// Names the versions that tests use, written like a [`GoRange`](super::GoRange).
 pub const CHOICE: &str = "GONDWANA_GO";
 
 /// The versions that [`CHOICE`] in the environment names, or `everyday` where it is not set.
@@ -74,8 +74,7 @@ pub const CHOICE: &str = "GONDWANA_GO";
 /// When one of them is no version.
 pub fn chosen(everyday: &[&str]) -> Result<Vec<GoVersion>> {
     match std::env::var(CHOICE) {
-        Ok(all) if all == "all" => Ok(LAST_PATCHES.to_vec()),
-        Ok(list) => list.split(',').map(resolve).collect(),
+        Ok(range) => Ok(range.parse::<super::GoRange>()?.versions().to_vec()),
         Err(_) => everyday.iter().copied().map(resolve).collect(),
     }
 }

@@ -161,8 +161,8 @@ impl Mode {
             }
         }
         let position_independent = matches!(self, Self::Pie | Self::PieExternal | Self::CShared);
-        if version.minor < 7 && !position_independent {
-            // From 1.7 on the linker says so itself; C compilers of today make the others by default.
+        if version.minor < 8 && !position_independent {
+            // From 1.8 on the linker says so itself; C compilers of today make the others by default.
             flags.env.push(("CGO_LDFLAGS", "-no-pie"));
         }
         Ok(flags)
@@ -345,9 +345,9 @@ mod tests {
     fn old_versions_are_told_not_to_link_position_independent_programs() {
         let env = |mode: Mode, minor| mode.flags(GoVersion::new(minor, 1)).unwrap().env;
         let no_pie = ("CGO_LDFLAGS", "-no-pie");
-        assert!(env(Mode::Cgo, 6).contains(&no_pie) && env(Mode::Race, 5).contains(&no_pie));
+        assert!(env(Mode::Cgo, 7).contains(&no_pie) && env(Mode::Race, 5).contains(&no_pie));
         assert!(!env(Mode::PieExternal, 6).contains(&no_pie));
-        assert!(!env(Mode::Cgo, 7).contains(&no_pie));
+        assert!(!env(Mode::Cgo, 8).contains(&no_pie));
     }
 
     #[test]

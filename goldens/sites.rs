@@ -1,134 +1,31 @@
-//! One function of a real Go program each -> its site and the moved window, or its refusal, as text.
+//! One function of a real Go program each -> its site and the moved window, as text.
 //!
-//! Inputs: `goldens/inputs/NAME.function`, written by `cargo run -p gondwana-engine --example golden_input BIN FUNCTION`;
-//! lines that start with `#` say where they come from. Snapshots: `goldens/sites/NAME.site.snap`.
+//! Inputs: `goldens/inputs/FORM-goVERSION.function`. Snapshots: `goldens/sites/FORM-goVERSION.site.snap`.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use gondwana_engine::addr::{LinkAddr, RunAddr, Slide};
-use gondwana_engine::golang::{Abi, Facts, GoVersion};
-use gondwana_engine::image::Function;
+use gondwana_engine::addr::{RunAddr, Slide};
+use gondwana_engine::golang::Facts;
 use gondwana_engine::listing::listing;
 use gondwana_engine::relocate;
-use gondwana_engine::site::{Body, Site, decide};
+use gondwana_engine::site::Site;
+use gondwana_engine::site::table::Row;
 
-/// One input file.
-#[derive(Debug, Default)]
-struct Input {
-    version: String,
-    name: String,
-    entry: u64,
-    args: Option<u32>,
-    flags: u8,
-    maps: String,
-    abi0: bool,
-    pcsp: Vec<(LinkAddr, i32)>,
-    callees: Vec<(LinkAddr, u64, String)>,
-    code: Vec<u8>,
-}
-
-impl Input {
-    fn read(text: &str) -> Self {
-        let mut input = Self::default();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-            match key {
-                "version" => input.version = value.to_owned(),
-                "name" => input.name = value.to_owned(),
-                "entry" => input.entry = hex(value),
-                "args" => input.args = value.parse().ok(),
-                "flags" => input.flags = value.parse().unwrap(),
-                "maps" => input.maps = value.to_owned(),
-                "abi0" => input.abi0 = true,
-                "pcsp" => {
-                    let (end, depth) = value.split_once(' ').unwrap();
-                    input
-                        .pcsp
-                        .push((LinkAddr::new(hex(end)), depth.parse().unwrap()));
-                }
-                "callee" => {
-                    let mut words = value.splitn(3, ' ');
-                    let entry = LinkAddr::new(hex(words.next().unwrap()));
-                    let size = words.next().unwrap().parse().unwrap();
-                    input
-                        .callees
-                        .push((entry, size, words.next().unwrap().to_owned()));
-                }
-                "code" => {
-                    let bytes = value
-                        .as_bytes()
-                        .chunks(2)
-                        .map(|pair| std::str::from_utf8(pair).unwrap());
-                    input
-                        .code
-                        .extend(bytes.map(|pair| u8::from_str_radix(pair, 16).unwrap()));
-                }
-                _ => panic!("unknown line `{line}`"),
-            }
-        }
-        input
-    }
-
-    fn function(&self) -> Function<'_> {
-        Function {
-            name: &self.name,
-            entry: LinkAddr::new(self.entry),
-            size: self.code.len() as u32,
-            args: self.args,
-            func_id: 0,
-            flags: self.flags,
-            deferreturn: 0,
-            has_args_map: self.maps.contains("args"),
-            has_locals_map: self.maps.contains("locals"),
-            record: LinkAddr::new(0),
-        }
-    }
-
-    fn function_at(&self, at: LinkAddr) -> Option<(&str, LinkAddr)> {
-        let own = (
-            LinkAddr::new(self.entry),
-            self.code.len() as u64,
-            &self.name,
-        );
-        let all = self
-            .callees
-            .iter()
-            .map(|(entry, size, name)| (*entry, *size, name))
-            .chain([own]);
-        let mut holds = all
-            .filter(|(entry, size, _)| at.offset_from(*entry).is_some_and(|offset| offset < *size));
-        holds.next().map(|(entry, _, name)| (name.as_str(), entry))
-    }
-}
-
-fn hex(text: &str) -> u64 {
-    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
-}
+use super::input::Input;
 
 /// What the engine says about one input.
-fn render(input: &Input) -> String {
-    let version: GoVersion = input.version.parse().unwrap();
-    let facts = Facts::for_version(version).unwrap();
-    let body = Body {
-        function: input.function(),
-        code: &input.code,
-        version,
-        compiled_abi: if input.abi0 {
-            Abi::Abi0
-        } else {
-            facts.compiled_abi
-        },
-        called_by_assembly: false,
-        function_at: &|at| input.function_at(at),
-        pcsp: &|| input.pcsp.clone(),
-    };
-    let mut out = format!("{} of {version}\n", input.name);
-    match decide(&body) {
-        Ok(site) => render_site(&mut out, &site, &facts),
-        Err(refusal) => {
-            writeln!(out, "\nrefused: {refusal}\n({})", refusal.code.explain()).unwrap()
-        }
+pub(crate) fn render(input: &Input) -> String {
+    let answer = input.decide();
+    let row = Row::new(&input.function(), &answer, &input.facts(), 0);
+    let mut out = format!(
+        "{} of {}\n\n{row}\n",
+        input.function().name,
+        input.version()
+    );
+    match &answer {
+        Ok(site) => render_site(&mut out, site, &input.facts()),
+        Err(refusal) => writeln!(out, "\n{refusal}\n({})", refusal.code.explain()).unwrap(),
     }
     out
 }
@@ -174,32 +71,43 @@ fn render_site(out: &mut String, site: &Site<'_>, facts: &Facts) {
     out.push_str(&listing(&relocated.bytes, at, label));
 }
 
-#[test]
-fn every_input_gives_its_site() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens");
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(root.join("sites"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    let mut inputs: Vec<_> = std::fs::read_dir(root.join("inputs"))
+/// The inputs, by name.
+pub(crate) fn inputs() -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/inputs");
+    let mut inputs: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap().path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "function")
         })
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
         .collect();
     inputs.sort();
     assert!(!inputs.is_empty());
-    for path in inputs {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        let from: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# "))
-            .collect();
-        settings.set_description(from.join(" "));
-        settings
-            .bind(|| insta::assert_snapshot!(format!("{name}.site"), render(&Input::read(&text))));
+    inputs
+}
+
+/// Compares what [`render`] makes of an input with its snapshot in `goldens/FOLDER`.
+pub(crate) fn compare(folder: &str, name: &str, path: &Path) -> Input {
+    let text = std::fs::read_to_string(path).unwrap();
+    let from: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .collect();
+    let input = Input::read(&text);
+    let mut settings = super::settings(folder);
+    settings.set_description(from.join(" "));
+    settings.bind(|| insta::assert_snapshot!(name, render(&input)));
+    input
+}
+
+#[test]
+fn every_input_gives_its_site() {
+    for (name, path) in inputs() {
+        if !name.starts_with("refused-") {
+            let input = compare("sites", &format!("{name}.site"), &path);
+            assert!(input.decide().is_ok(), "{name} is refused");
+        }
     }
 }

@@ -48,7 +48,7 @@ pub use modinfo::{Line, ModInfo, ModuleVersion};
 use elf::Elf;
 use functions::{Names, Record};
 use moduledata::Module;
-use pcvalue::PcValues;
+pub(crate) use pcvalue::PcValues;
 
 /// How the kernel loads the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]

@@ -8,7 +8,7 @@ use super::read::uvarint;
 /// function's entry) up to `end`. Ends at the table's end mark, at the function's end, or where the bytes stop making
 /// sense: there are never more steps than the function has bytes.
 #[derive(Clone, Debug)]
-pub(super) struct PcValues<'d> {
+pub(crate) struct PcValues<'d> {
     rest: &'d [u8],
     pc: LinkAddr,
     /// Steps that may still come.
@@ -20,7 +20,7 @@ pub(super) struct PcValues<'d> {
 
 impl<'d> PcValues<'d> {
     /// The table at the start of `bytes`, of the function of `size` bytes at `entry`.
-    pub(super) fn new(bytes: &'d [u8], entry: LinkAddr, size: u32) -> Self {
+    pub(crate) fn new(bytes: &'d [u8], entry: LinkAddr, size: u32) -> Self {
         let end = entry.checked_add(u64::from(size));
         Self {
             rest: bytes,

@@ -4,13 +4,15 @@
 
 mod build;
 mod render;
+mod render_module;
 mod select;
 
 #[cfg(feature = "sabotage")]
 pub use build::build_broken;
 pub use build::{HookRequest, PlanError, Sizes, build, measure};
 
-pub use render::render;
+pub use render::{Document, SCHEMA, render};
+pub use render_module::render_module;
 pub use select::Selection;
 
 use serde::{Deserialize, Serialize};

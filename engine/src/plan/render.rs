@@ -1,12 +1,38 @@
-//! [`Plan`] -> text for people: what stands at each entry before and after, the trampoline, the module, sizes.
+//! [`Plan`] -> JSON, or text for people: what stands at each entry before and after, the trampoline, the module, sizes.
 //!
 //! `gondwana plan` prints it and goldens keep it, so that tests see what users see.
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::{Plan, PlannedHook, WriteKind};
 use crate::addr::RunAddr;
+use crate::golang::GoVersion;
 use crate::listing::listing;
+
+/// Schema of [`Document`]; changes when a member changes its meaning or goes.
+pub const SCHEMA: &str = "gondwana.plan/1";
+
+/// What `gondwana plan --json` prints.
+#[derive(Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    go: String,
+    plan: &'a Plan,
+}
+
+impl<'a> Document<'a> {
+    /// The plan for a program of Go version `go`.
+    #[must_use]
+    pub fn new(go: GoVersion, plan: &'a Plan) -> Self {
+        Self {
+            schema: SCHEMA,
+            go: go.to_string(),
+            plan,
+        }
+    }
+}
 
 /// The whole plan.
 #[must_use]

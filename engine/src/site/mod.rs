@@ -10,12 +10,14 @@
 //! | `abi` | how a function takes its arguments |
 //! | `flow` | one walk over the whole function: branches back into the window, calls, ways out |
 //! | `refusal` | the codes |
+//! | `table` | what `gondwana funcs` prints |
 
 mod abi;
 mod flow;
 pub mod limits;
 mod prologue;
 mod refusal;
+pub mod table;
 mod window;
 
 use std::collections::HashSet;

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use gondwana_engine::image::Image;
-use gondwana_engine::plan::{self, HookOptions, Placement, Selection};
+use gondwana_engine::plan::{self, Document, HookOptions, Placement, Selection};
 use gondwana_engine::ring::RingGeometry;
 use gondwana_engine::spec::HookSpec;
 use gondwana_engine::verify;
-use serde::Serialize;
 
 /// What would be written to hook functions: each entry before and after, trampolines, module, sizes.
 ///
@@ -18,6 +17,7 @@ use serde::Serialize;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gondwana plan ./server --hook net/http.serverHandler.ServeHTTP
+  gondwana plan ./server --hook main.main --module
   gondwana plan ./server --hook 'main.*' --json | jq '.plan.hooks[].name'
 
 PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
@@ -32,19 +32,12 @@ pub(crate) struct Args {
     /// Record raw argument and result words.
     #[arg(long)]
     raw: bool,
+    /// List the synthetic module as well: every field and table.
+    #[arg(long, conflicts_with = "json")]
+    module: bool,
     /// One JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// Schema of the `--json` form; changes when a field changes its meaning or goes.
-const SCHEMA: &str = "gondwana.plan/1";
-
-#[derive(Serialize)]
-struct Output<'a> {
-    schema: &'static str,
-    go: String,
-    plan: &'a plan::Plan,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -69,14 +62,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })?;
     let plan = verified.plan();
     if args.json {
-        let output = Output {
-            schema: SCHEMA,
-            go: image.version().to_string(),
-            plan,
-        };
-        println!("{}", serde_json::to_string(&output)?);
+        let document = Document::new(image.version(), plan);
+        println!("{}", serde_json::to_string(&document)?);
     } else {
         print!("{}", plan::render(plan));
+        if args.module {
+            print!("\n{}", plan::render_module(plan, image.facts()));
+        }
     }
     Ok(if plan.hooks.is_empty() {
         ExitCode::FAILURE

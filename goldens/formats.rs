@@ -1,0 +1,357 @@
+//! Every versioned format that others read -> [`Format`]: values that have all its members, or its offsets.
+//!
+//! Members that may be absent, and all variants of what has variants, must stand in some value: a shape shows only what it
+//! has seen. The structures are written out, so that a new member does not compile here before it is given a value.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use gondwana_engine::addr::{LinkAddr, RunAddr};
+use gondwana_engine::event::{self, StreamWriter};
+use gondwana_engine::golang::{Abi, GoVersion, PreRelease};
+use gondwana_engine::image::Image;
+use gondwana_engine::plan::{Document, SCHEMA as PLAN};
+use gondwana_engine::ring::{Record, decode, layout};
+use gondwana_engine::site::table::{self, Footer, Header, Row, Totals};
+use gondwana_engine::site::{Finder, Refusal, RefusalCode};
+use gondwana_harness::executor::native::process::{Ready, Scenario};
+use gondwana_harness::generate::relocation;
+use gondwana_harness::oracle::Answer;
+use gondwana_harness::report::case::{self, Case, Native};
+use gondwana_harness::report::{self, Failure, Hook, Program, Refused, Report, Section, Skipped};
+use gondwana_harness::verdict::{Counts, Verdict};
+use serde_json::{Value, json};
+
+use super::program;
+use super::shapes::{Format, shape};
+
+pub(crate) fn all() -> Vec<Format> {
+    vec![stream(), ring(), plan(), funcs(), report(), case()]
+}
+
+/// A schema of the form `name/version`.
+fn of_schema(schema: &'static str, stands_in: &'static str, values: &[Value]) -> Format {
+    let (name, version) = schema.split_once('/').unwrap();
+    Format {
+        name,
+        version: version.to_owned(),
+        stands_in,
+        shape: shape(values),
+    }
+}
+
+fn stream() -> Format {
+    let anchor = event::Anchor { tsc: 1, unix_ns: 1 };
+    let header = event::Header {
+        schema: event::SCHEMA.into(),
+        version: event::VERSION,
+        hooked: true,
+        reason: Some(event::Reason {
+            code: "c".into(),
+            message: "m".into(),
+        }),
+        host: event::Host {
+            name: "h".into(),
+            kernel: "k".into(),
+        },
+        process: event::Process {
+            pid: 1,
+            start: 1,
+            exe: "/x".into(),
+        },
+        program: Some(event::Program {
+            go: "go1.27".into(),
+            path: "main".into(),
+            module: "m".into(),
+            settings: BTreeMap::from([("KEY".into(), "value".into())]),
+            slide: RunAddr::new(0),
+        }),
+        hooks: vec![event::Hook {
+            id: 0,
+            name: "main.f".into(),
+            entry: RunAddr::new(1),
+            strategy: "frame".into(),
+            abi: "abi0".into(),
+            args: 8,
+            inlined: 1,
+            deviation: Some("callers+1".into()),
+            raw: true,
+        }],
+        refusals: vec![event::Refused {
+            name: "main.g".into(),
+            code: "too-short".into(),
+            detail: "d".into(),
+        }],
+        clock: Some(event::Clock {
+            anchor,
+            tsc_hz: 1,
+            error_ppm: 0.5,
+            measured_ns: 1,
+            invariant: true,
+        }),
+    };
+    let span = event::SpanLine {
+        span: 0,
+        start: 1,
+        dur: 1,
+        g: 1,
+        tid: 1,
+        m: 0,
+        depth: 8,
+        args: Some(vec![1]),
+        results: Some(vec![1]),
+    };
+    let end = |exit| event::End {
+        entered: vec![1],
+        spans: vec![1],
+        lost: 0,
+        skipped: event::Skipped {
+            no_room: 0,
+            no_g: 0,
+            gsignal: 0,
+        },
+        malformed: 0,
+        exit,
+        anchor: Some(anchor),
+    };
+    let exits = [
+        None,
+        Some(event::ExitStatus::Code(0)),
+        Some(event::ExitStatus::Signal(9)),
+    ];
+    let mut lines = [Vec::new(), Vec::new(), Vec::new()];
+    for exit in exits {
+        let mut bytes = Vec::new();
+        let mut writer = StreamWriter::new(&mut bytes, &header).unwrap();
+        writer.span(&span).unwrap();
+        writer.end(end(exit)).unwrap();
+        for (line, kind) in bytes.split(|&byte| byte == b'\n').zip(&mut lines) {
+            kind.push(serde_json::from_slice::<Value>(line).unwrap());
+        }
+    }
+    let [headers, spans, ends] = lines;
+    Format {
+        name: event::SCHEMA,
+        version: event::VERSION.to_string(),
+        stands_in: "engine/src/event/model.rs",
+        shape: format!(
+            "first line\n{}\nspan\n{}\nlast line\n{}",
+            shape(&headers),
+            shape(&spans),
+            shape(&ends)
+        ),
+    }
+}
+
+/// Offsets in bytes, and which of a record's words is what.
+fn ring() -> Format {
+    let mut out = String::new();
+    for (name, value) in [
+        ("magic", layout::MAGIC),
+        ("header: size", layout::HEADER_SIZE),
+        ("header: skipped, no room", layout::SKIPPED_NO_ROOM),
+        ("header: skipped, no g", layout::SKIPPED_NO_G),
+        ("header: skipped, gsignal", layout::SKIPPED_GSIGNAL),
+        ("ring: head", layout::RING_HEAD),
+        ("ring: lost", layout::RING_LOST),
+        ("ring: tail", layout::RING_TAIL),
+        ("ring: entered", layout::RING_ENTERED),
+        ("record: size", layout::RECORD_SIZE),
+    ] {
+        writeln!(out, "{name}: {value:#x}").unwrap();
+    }
+    let geometry = layout::RingGeometry {
+        rings: 3,
+        slots: 1 << 14,
+        hooks: 9,
+    };
+    let [records, stride, shared, size] = [
+        geometry.records(),
+        geometry.stride(),
+        geometry.ring(geometry.rings),
+        geometry.size(),
+    ];
+    writeln!(
+        out,
+        "3 rings of 16384 slots for 9 hooks: records {records:#x}, stride {stride:#x}, shared {shared:#x}, size {size:#x}"
+    )
+    .unwrap();
+    // Word n of the record holds n.
+    for kind in 0..=5u64 {
+        let first = 7 | 8 << 32 | kind << 56;
+        let words = [first, 1, 2, 3, 4, 5, 6, 7];
+        let text = match decode(&words, 9) {
+            None => "no record".to_owned(),
+            Some(Record::Span(span, raw)) => format!("{span:?}, raw words follow: {raw}"),
+            Some(other) => format!("{other:?}"),
+        };
+        writeln!(out, "kind {kind} of hook 8: {text}").unwrap();
+    }
+    Format {
+        name: "gondwana.ring",
+        version: layout::VERSION.to_string(),
+        stands_in: "engine/src/ring/layout.rs",
+        shape: out,
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        code: RefusalCode::TooShort,
+        at: LinkAddr::new(1),
+        detail: "d".into(),
+    }
+}
+
+fn plan() -> Format {
+    // Up to 1.11 with a deviation.
+    let values: Vec<Value> = [(9, "main.*"), (27, "main.*")]
+        .into_iter()
+        .map(|(minor, pattern)| {
+            let version = GoVersion::new(minor, 0);
+            let (_, mut plan) = program::plan(version, pattern, true);
+            plan.refused.push(("main.g".into(), refusal()));
+            serde_json::to_value(Document::new(version, &plan)).unwrap()
+        })
+        .collect();
+    of_schema(PLAN, "engine/src/plan/render.rs", &values)
+}
+
+fn funcs() -> Format {
+    let data = program::program(GoVersion::new(9, 0));
+    let image = Image::parse(&data).unwrap();
+    let function = image.functions().last().unwrap();
+    let (site, refused) = (Finder::new(&image).find(function), Err(refusal()));
+    let mut totals = Totals::default();
+    totals.add(&refused);
+    let row = |answer| serde_json::to_value(Row::new(function, answer, image.facts(), 1)).unwrap();
+    let header = Header {
+        schema: table::SCHEMA,
+        go: "go1.9".into(),
+        functions: 1,
+    };
+    let values = [
+        serde_json::to_value(header).unwrap(),
+        row(&site),
+        row(&refused),
+        serde_json::to_value(Footer { totals }).unwrap(),
+    ];
+    of_schema(table::SCHEMA, "engine/src/site/table.rs", &values)
+}
+
+fn report() -> Format {
+    let failure = |answer| Failure {
+        what: "w".into(),
+        answer,
+        case: Some("c".into()),
+    };
+    let report = |verdict| Report {
+        schema: report::SCHEMA.into(),
+        program: Program {
+            path: "/x".into(),
+            sha256: "00".into(),
+            go: "go1.27".into(),
+            functions: 1,
+            hookable: 1,
+        },
+        patterns: vec!["main.*".into()],
+        sections: vec![Section {
+            name: "output".into(),
+            counts: Counts {
+                agreed: 1,
+                diverged: 1,
+                inconclusive: 1,
+            },
+            note: "n".into(),
+            failures: vec![
+                failure(Answer::Agree),
+                failure(Answer::Diverge("d".into())),
+                failure(Answer::Inconclusive("i".into())),
+            ],
+        }],
+        hooks: vec![Hook {
+            name: "main.f".into(),
+            entered: 1,
+            spans: 1,
+            inlined: 1,
+            deviation: Some("callers+1".into()),
+        }],
+        refused: vec![Refused {
+            name: "main.g".into(),
+            code: "too-short".into(),
+            detail: "d".into(),
+        }],
+        skipped: vec![Skipped {
+            what: "w".into(),
+            count: 1,
+            why: "y".into(),
+        }],
+        verdict,
+    };
+    let values = [Verdict::Qualified, Verdict::NotQualified(vec!["r".into()])]
+        .map(|verdict| serde_json::to_value(report(verdict)).unwrap());
+    of_schema(report::SCHEMA, "harness/src/report/mod.rs", &values)
+}
+
+fn case() -> Format {
+    let scenario = |ready| Scenario {
+        args: vec!["a".into()],
+        env: vec![("KEY".into(), "value".into())],
+        stdin: Some("/x".into()),
+        ready: Some(ready),
+        load: Some("l".into()),
+        stop: Some("TERM".into()),
+        timeout: 1,
+    };
+    let native = |ready| {
+        Case::Native(Box::new(Native {
+            program: "/x".into(),
+            sha256: "00".into(),
+            patterns: vec!["main.*".into()],
+            scenario: scenario(ready),
+        }))
+    };
+    let relocation = |pre| {
+        Case::Relocation(Box::new(relocation::Case {
+            function: "main.f".into(),
+            version: GoVersion {
+                minor: 27,
+                patch: 0,
+                pre,
+            },
+            tls_g: -8,
+            abi: Abi::Abi0,
+            entry: 1,
+            size: 1,
+            window: vec![1],
+            follow: vec![1],
+            relocated_at: 1,
+            relocated: vec![1],
+            moved: vec![(1, 1)],
+            check: Some(relocation::Check {
+                end: 1,
+                morestack: 1,
+            }),
+            defined_flags: 1,
+            seed: 1,
+            data: vec![relocation::Data {
+                at: 1,
+                bytes: vec![1],
+            }],
+        }))
+    };
+    let values = [
+        native(Ready::Text("t".into())),
+        native(Ready::Tcp(1)),
+        relocation(PreRelease::Released),
+        relocation(PreRelease::Candidate(1)),
+    ]
+    .map(|case| {
+        let dir = tempfile::tempdir().unwrap();
+        case::write(dir.path(), "case", &case).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("case/case.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    });
+    assert_eq!(values[0]["schema"], json!(case::SCHEMA));
+    of_schema(case::SCHEMA, "harness/src/report/case.rs", &values)
+}

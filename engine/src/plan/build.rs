@@ -331,6 +331,10 @@ impl<'i, 'd> Builder<'i, 'd> {
             steps.truncate(framed + 1);
             steps[framed].0 = hole;
         }
+        #[cfg(feature = "sabotage")]
+        if let Some(super::Sabotage::PcspOff { from, to }) = self.sabotage {
+            steps = deepened(&steps, from, to);
+        }
         Some(steps)
     }
 
@@ -361,6 +365,18 @@ impl<'i, 'd> Builder<'i, 'd> {
             });
         }
         let facts = image.facts();
+        #[cfg(feature = "sabotage")]
+        let preemptible = crate::golang::Facts {
+            func_flag_asm: None,
+            unsafe_point: None,
+            ..*facts
+        };
+        #[cfg(feature = "sabotage")]
+        let facts = if self.sabotage == Some(super::Sabotage::Preemptible) {
+            &preemptible
+        } else {
+            facts
+        };
         let first = image.first_moduledata();
         let next_field =
             first
@@ -442,6 +458,23 @@ impl<'i, 'd> Builder<'i, 'd> {
     }
 }
 
+/// The steps, eight bytes deeper in `from..to`.
+#[cfg(feature = "sabotage")]
+fn deepened(steps: &[(u32, i32)], from: u32, to: u32) -> Vec<(u32, i32)> {
+    let mut start = 0;
+    let mut result = Vec::new();
+    for &(end, depth) in steps {
+        for (upto, more) in [(from, 0), (to, 8), (end, 0)] {
+            let upto = upto.min(end);
+            if upto > start {
+                result.push((upto, depth + more));
+                start = upto;
+            }
+        }
+    }
+    result
+}
+
 /// `jmp rel32` at `from` to `to` (Intel SDM vol. 2, JMP, E9 cd), if it reaches.
 fn jump(from: RunAddr, to: RunAddr) -> Option<[u8; 5]> {
     let distance = to.get().wrapping_sub(from.get().wrapping_add(5)) as i64;
@@ -452,6 +485,21 @@ fn jump(from: RunAddr, to: RunAddr) -> Option<[u8; 5]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "sabotage")]
+    #[test]
+    fn a_table_is_deepened_where_it_is_told() {
+        let steps = [(4, 0), (9, 8), (20, 40)];
+        assert_eq!(
+            deepened(&steps, 5, 7),
+            [(4, 0), (5, 8), (7, 16), (9, 8), (20, 40)]
+        );
+        assert_eq!(deepened(&steps, 0, 4), [(4, 8), (9, 8), (20, 40)]);
+        assert_eq!(
+            deepened(&steps, 8, 10),
+            [(4, 0), (8, 8), (9, 16), (10, 48), (20, 40)]
+        );
+    }
 
     #[test]
     fn a_jump_counts_from_its_own_end() {

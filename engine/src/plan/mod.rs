@@ -173,4 +173,13 @@ pub enum Sabotage {
     NoReentryCheck,
     /// One word more than `f.args` is copied, both ways.
     OneWordTooMany,
+    /// The trampoline's functions lack the unsafe-point table and the flag `ASM`.
+    Preemptible,
+    /// The `pcsp` table is eight bytes too deep over these offsets of the trampoline, such as those of one instruction.
+    PcspOff {
+        /// First byte.
+        from: u32,
+        /// One past the last byte.
+        to: u32,
+    },
 }

@@ -1,9 +1,12 @@
 //! A test program, a toolchain and a build mode -> an executable, built once and kept.
 //!
-//! The key of a build is a hash of everything that decides its bytes: toolchain version, mode, flags, and the names and
-//! contents of the sources. Sources are built from a copy whose path is trimmed away, so the same key means the same
-//! bytes for every user. Safe to use from many processes at once; the cache stays below [`Builder::with_limit`].
+//! The key of a build is a hash of everything that decides its bytes: toolchain version, mode, flags, the names and
+//! contents of the sources, and the versions of the C tools where they have a part in it. Sources are built from a copy
+//! whose path is trimmed away, so the same key means the same bytes for every user; with cgo, programs of one key may
+//! differ in debugging information. Safe to use from many processes at once; the cache stays below
+//! [`Builder::with_limit`].
 
+mod c_tools;
 mod evict;
 mod mode;
 
@@ -25,7 +28,7 @@ const DEFAULT_LIMIT: u64 = 6_000_000_000;
 /// Number of lock files; two builds whose keys share one only wait for each other.
 const LOCKS: u8 = 32;
 /// Part of every key; to be raised when the way of building changes.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Builds Go programs into the user's cache.
 #[derive(Clone, Debug)]
@@ -74,16 +77,30 @@ impl Builder {
     /// # Errors
     /// The mode does not exist in that version; the sources do not compile (with the compiler's messages); I/O.
     pub fn build(&self, toolchain: &Toolchain, source: &Path, mode: Mode) -> Result<PathBuf> {
+        self.build_source(toolchain, &Source::read(source)?, mode)
+    }
+
+    /// The program of these sources, built when it is not there yet.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_source(
+        &self,
+        toolchain: &Toolchain,
+        source: &Source,
+        mode: Mode,
+    ) -> Result<PathBuf> {
         let version = toolchain.version();
-        let Some(flags) = mode.flags(version) else {
-            bail!("{version} cannot build {mode} without cgo")
+        let name = &source.name;
+        let flags = match mode.flags(version) {
+            Ok(flags) => flags,
+            Err(reason) => bail!("{version} has no mode {mode}: {reason}"),
         };
-        let name = source
-            .file_name()
-            .and_then(|name| name.to_str())
-            .with_context(|| format!("{} is not a source folder", source.display()))?;
-        let files = sources(source)?;
-        let key = key(version, name, &flags, &files);
+        let c_tools = match mode.needs_c(version) {
+            true => c_tools::identity()?,
+            false => "",
+        };
+        let key = key(version, source, &flags, c_tools);
         let place = self
             .dir
             .join(format!("{name}-{version}-{mode}-{}", &key[..16]));
@@ -98,8 +115,8 @@ impl Builder {
         }
         // Under the stripe's lock nobody else works on this key, so what lies there is left over.
         let work = self.dir.join(format!(".work-{key}"));
-        let built = compile(toolchain, name, &files, &flags, &work)
-            .with_context(|| format!("build {} with {version}, {mode}", source.display()))
+        let built = compile(toolchain, source, &flags, &work)
+            .with_context(|| format!("build {name} with {version}, {mode}"))
             .and_then(|built| {
                 cache::remove_tree(&place)
                     .with_context(|| format!("remove {}", place.display()))?;
@@ -113,8 +130,38 @@ impl Builder {
     }
 }
 
+/// The sources of a program: package `testbins/NAME`, and other packages below `testbins/` that it imports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The name of its main package's folder, and of the program.
+    pub name: String,
+    /// Paths relative to `testbins/` with contents, in the order of the paths.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Source {
+    /// The sources in one folder; subfolders are not part of it.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or holds no Go source.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let name = dir
+            .file_name()
+            .and_then(|name| name.to_str())
+            .with_context(|| format!("{} is not a source folder", dir.display()))?;
+        let files = sources(dir)?
+            .into_iter()
+            .map(|(file, content)| (format!("{name}/{file}"), content))
+            .collect();
+        Ok(Self {
+            name: name.to_owned(),
+            files,
+        })
+    }
+}
+
 /// The files of a source folder with their contents, in the order of their names; subfolders are not part of it.
-fn sources(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn sources(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))? {
         let path = entry
@@ -141,7 +188,7 @@ fn sources(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-fn key(version: GoVersion, name: &str, flags: &mode::Flags, files: &[(String, Vec<u8>)]) -> String {
+fn key(version: GoVersion, source: &Source, flags: &mode::Flags, c_tools: &str) -> String {
     let mut hash = Sha256::new();
     // Each part with its length before it: no two different lists of parts are the same bytes.
     let mut add = |part: &[u8]| {
@@ -150,9 +197,10 @@ fn key(version: GoVersion, name: &str, flags: &mode::Flags, files: &[(String, Ve
     };
     add(RECIPE.as_bytes());
     add(version.to_string().as_bytes());
-    add(name.as_bytes());
+    add(source.name.as_bytes());
     add(format!("{flags:?}").as_bytes());
-    for (name, content) in files {
+    add(c_tools.as_bytes());
+    for (name, content) in &source.files {
         add(name.as_bytes());
         add(content);
     }
@@ -165,30 +213,38 @@ fn key(version: GoVersion, name: &str, flags: &mode::Flags, files: &[(String, Ve
 /// Compiles a copy of the sources below `work`; returns the directory that holds the program and nothing else.
 fn compile(
     toolchain: &Toolchain,
-    name: &str,
-    files: &[(String, Vec<u8>)],
+    source: &Source,
     flags: &mode::Flags,
     work: &Path,
 ) -> Result<PathBuf> {
     cache::remove_tree(work).with_context(|| format!("remove {}", work.display()))?;
     let gopath = work.join("gopath");
-    let package = format!("testbins/{name}");
-    let source = gopath.join("src").join(&package);
-    fs::create_dir_all(&source).with_context(|| format!("create {}", source.display()))?;
-    for (file, content) in files {
-        fs::write(source.join(file), content).with_context(|| format!("write a copy of {file}"))?;
+    let packages = gopath.join("src/testbins");
+    let main = packages.join(&source.name);
+    let write = |path: &Path, content: &[u8]| {
+        let dir = path.parent().unwrap_or(path);
+        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        fs::write(path, content).with_context(|| format!("write {}", path.display()))
+    };
+    for (file, content) in &source.files {
+        write(&packages.join(file), content)?;
+    }
+    if let Some(added) = flags.added {
+        write(&main.join(mode::ADDED), added.as_bytes())?;
     }
     let out = work.join("out");
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
+    let program = out.join(&source.name);
     let output = toolchain
         .go_command()
         .arg("build")
         .arg("-o")
-        .arg(out.join(name))
+        .arg(&program)
         .args(flags.arguments(&gopath.join("src")))
-        .arg(&package)
+        .arg(format!("testbins/{}", source.name))
         .env("GOPATH", &gopath)
-        .current_dir(&source)
+        .envs(flags.env.iter().copied())
+        .current_dir(&main)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("run {}/bin/go", toolchain.goroot().display()))?;
@@ -199,6 +255,9 @@ fn compile(
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
     }
+    if flags.strip {
+        c_tools::strip(&program)?;
+    }
     Ok(out)
 }
 
@@ -208,26 +267,29 @@ mod tests {
 
     #[test]
     fn everything_that_decides_the_bytes_is_in_the_key() {
-        let files = |name: &str, text: &str| vec![(name.to_owned(), text.as_bytes().to_vec())];
-        let v = GoVersion::new(21, 13);
-        let flags = |mode: Mode| mode.flags(v).unwrap();
-        let base = key(v, "a", &flags(Mode::Static), &files("main.go", "x"));
-        assert_eq!(
-            base,
-            key(v, "a", &flags(Mode::Static), &files("main.go", "x"))
-        );
+        let source = |name: &str, files: &[(&str, &str)]| Source {
+            name: name.to_owned(),
+            files: files
+                .iter()
+                .map(|&(file, text)| (file.to_owned(), text.as_bytes().to_vec()))
+                .collect(),
+        };
+        let key_of = |patch, source: &Source, mode: Mode, c_tools| {
+            let version = GoVersion::new(21, patch);
+            key(version, source, &mode.flags(version).unwrap(), c_tools)
+        };
+        let one = source("a", &[("a/main.go", "x")]);
+        let base = key_of(13, &one, Mode::Static, "");
+        assert_eq!(base, key_of(13, &one, Mode::Static, ""));
         let others = [
-            key(
-                GoVersion::new(21, 12),
-                "a",
-                &flags(Mode::Static),
-                &files("main.go", "x"),
-            ),
-            key(v, "b", &flags(Mode::Static), &files("main.go", "x")),
-            key(v, "a", &flags(Mode::Stripped), &files("main.go", "x")),
-            key(v, "a", &flags(Mode::Static), &files("main.go", "y")),
-            key(v, "a", &flags(Mode::Static), &files("main.gox", "")),
-            key(v, "a", &flags(Mode::Static), &[]),
+            key_of(12, &one, Mode::Static, ""),
+            key_of(13, &source("b", &[("a/main.go", "x")]), Mode::Static, ""),
+            key_of(13, &one, Mode::Stripped, ""),
+            key_of(13, &one, Mode::Cgo, ""),
+            key_of(13, &one, Mode::Static, "gcc 12"),
+            key_of(13, &source("a", &[("a/main.go", "y")]), Mode::Static, ""),
+            key_of(13, &source("a", &[("a/main.gox", "")]), Mode::Static, ""),
+            key_of(13, &source("a", &[]), Mode::Static, ""),
         ];
         for (i, other) in others.iter().enumerate() {
             assert_ne!(&base, other, "{i}");

@@ -23,7 +23,7 @@ pub struct Args {
     /// The Go version to build with
     #[arg(long, value_name = "VERSION", default_value = "1.26")]
     go: String,
-    /// How to build it: static, stripped, pie or debug
+    /// How to build it: static, stripped, strip-all, pie, pie-external, cgo, cgo-tls, debug, race, amd64-v3 or c-shared
     #[arg(long, default_value = "static")]
     mode: Mode,
     /// Print the program with what its head says (hooks, arguments, expected events) as JSON

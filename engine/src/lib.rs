@@ -8,6 +8,7 @@
 //! | [`addr`] | addresses as types, checked arithmetic |
 //! | [`golang`] | what differs between Go versions, as data with sources |
 //! | [`image`] | bytes of an ELF file -> [`image::Image`] |
+//! | [`meta`] | [`image::Image`] -> what is known of the build, recorded or derived |
 //! | [`spec`] | hook patterns, from text |
 //! | [`site`] | function -> [`site::Site`] or [`site::Refusal`] |
 //! | [`relocate`] | displaced instructions -> position-independent form |
@@ -18,6 +19,7 @@
 //! | [`ring`] | the shared-memory rings |
 //! | [`event`] | records -> the monitoring stream |
 //! | [`os`] | typed system calls |
+//! | [`inspect`] | a file or a process -> what it is, for people and as JSON |
 //! | [`inject`] | stop, check, write, resume, undo |
 
 pub mod addr;
@@ -26,7 +28,9 @@ pub mod event;
 pub mod golang;
 pub mod image;
 pub mod inject;
+pub mod inspect;
 pub mod listing;
+pub mod meta;
 pub mod module;
 pub mod os;
 pub mod plan;

@@ -84,7 +84,7 @@ fn is_version(text: &str) -> bool {
 }
 
 /// The blob, wherever it lies: writable segments first, where every linker puts it.
-fn blob<'d>(elf: &Elf<'d>) -> Option<BuildInfo<'d>> {
+pub(super) fn blob<'d>(elf: &Elf<'d>) -> Option<BuildInfo<'d>> {
     let finder = memchr::memmem::Finder::new(MAGIC);
     let search = |segment: &Segment<'d>| {
         finder.find_iter(segment.data).find_map(|offset| {

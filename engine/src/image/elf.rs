@@ -4,7 +4,7 @@
 //! Section headers are optional hints ([`Sections`]), and nothing here fails because of them. Nothing here knows Go.
 //! Source: System V gABI chapters 4 and 5, x86-64 psABI ("Relocation Types").
 
-use object::elf::{self, FileHeader64, ProgramHeader64};
+use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, pod};
 
@@ -12,10 +12,13 @@ use crate::addr::{FileOffset, LinkAddr};
 
 use super::error::{ImageError, ImageErrorCode};
 use super::limits;
+use super::notes::{self, Notes};
 use super::read::u64_at;
 use super::relocations::Relocations;
 
 const LE: LittleEndian = LittleEndian;
+/// How every ELF file begins.
+pub const ELF_MAGIC: [u8; 4] = elf::ELFMAG;
 
 /// One `PT_LOAD` segment.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +46,8 @@ pub struct Sections {
 
 /// An ELF file for linux/amd64 that the kernel could load.
 pub(super) struct Elf<'d> {
-    /// Length of the file.
-    pub(super) len: usize,
+    /// The whole file.
+    pub(super) data: &'d [u8],
     /// Loadable segments by ascending address; they do not overlap.
     pub(super) segments: Vec<Segment<'d>>,
     pub(super) relocations: Relocations<'d>,
@@ -57,6 +60,9 @@ pub(super) struct Elf<'d> {
     pub(super) says_pie: bool,
     /// It has a `DT_SONAME`.
     pub(super) has_soname: bool,
+    /// Names of the libraries that it needs (`DT_NEEDED`), in the order of the file.
+    pub(super) libraries: Vec<&'d str>,
+    pub(super) notes: Notes<'d>,
     pub(super) sections: Sections,
 }
 
@@ -87,7 +93,7 @@ impl<'d> Elf<'d> {
         })?;
         let segments = segments(data, programs)?;
         let mut elf = Self {
-            len: data.len(),
+            data,
             segments,
             relocations: Relocations::default(),
             entry: LinkAddr::new(header.e_entry(LE)),
@@ -97,28 +103,31 @@ impl<'d> Elf<'d> {
                 .any(|program| program.p_type(LE) == elf::PT_INTERP),
             says_pie: false,
             has_soname: false,
+            libraries: Vec::new(),
+            notes: notes::read(data, programs),
             sections: sections(data, header),
         };
-        elf.read_dynamic(data, programs);
+        elf.read_dynamic(programs);
         Ok(elf)
     }
 
     /// Takes from the dynamic section what is needed of it. A dynamic section that cannot be read is as good as none:
     /// what it would have given is then missing where it is asked for.
-    fn read_dynamic(&mut self, data: &'d [u8], programs: &'d [ProgramHeader64<LittleEndian>]) {
+    fn read_dynamic(&mut self, programs: &'d [ProgramHeader64<LittleEndian>]) {
         let Some(dynamic) = programs
             .iter()
-            .find_map(|program| program.dynamic(LE, data).ok().flatten())
+            .find_map(|program| program.dynamic(LE, self.data).ok().flatten())
         else {
             return;
         };
-        let (mut rela, mut rela_size) = (None, 0);
+        let (mut rela, mut rela_size, mut names) = (None, 0, None);
         for entry in dynamic {
             let value = entry.d_val(LE);
             match entry.d_tag(LE) {
                 elf::DT_NULL => break,
                 elf::DT_RELA => rela = Some(LinkAddr::new(value)),
                 elf::DT_RELASZ => rela_size = value,
+                elf::DT_STRTAB => names = self.bytes_from(LinkAddr::new(value)),
                 elf::DT_SONAME => self.has_soname = true,
                 elf::DT_FLAGS_1 => self.says_pie = value & elf::DF_1_PIE.0 != 0,
                 _ => {}
@@ -128,6 +137,13 @@ impl<'d> Elf<'d> {
         if let Some(table) = table {
             self.relocations = Relocations::new(table);
         }
+        // The table of names may stand behind what refers to it.
+        let needed = dynamic
+            .iter()
+            .take_while(|entry| entry.d_tag(LE) != elf::DT_NULL)
+            .filter(|entry| entry.d_tag(LE) == elf::DT_NEEDED);
+        let name = |entry: &Dyn64<LittleEndian>| text_at(names?, entry.d_val(LE));
+        self.libraries = needed.filter_map(name).take(limits::LIBRARIES).collect();
     }
 
     fn segment_at(&self, at: LinkAddr) -> Option<&Segment<'d>> {
@@ -215,6 +231,13 @@ impl<'d> Elf<'d> {
             .map_or(LinkAddr::new(0), |segment| segment.end);
         (start, end)
     }
+}
+
+/// The text at `offset` in a table of texts that end with a zero.
+pub(super) fn text_at(table: &[u8], offset: u64) -> Option<&str> {
+    let bytes = table.get(usize::try_from(offset).ok()?..)?;
+    let bytes = bytes.get(..bytes.len().min(limits::NAME_LEN))?;
+    std::str::from_utf8(bytes.get(..memchr::memchr(0, bytes)?)?).ok()
 }
 
 fn truncated(needed: u64, data: &[u8], expected: &'static str) -> ImageError {

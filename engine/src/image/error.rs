@@ -26,6 +26,8 @@ pub enum ImageErrorCode {
     NotGo,
     /// Built with gccgo, which has neither.
     Gccgo,
+    /// Compressed, so that nothing can be told of what is inside.
+    Packed,
     /// A shared library or plugin.
     NotMainProgram,
     /// The Go version could not be found.
@@ -49,6 +51,7 @@ impl ImageErrorCode {
             Self::Truncated => "truncated",
             Self::NotGo => "not-go",
             Self::Gccgo => "gccgo",
+            Self::Packed => "packed",
             Self::NotMainProgram => "not-main-program",
             Self::UnknownVersion => "unknown-version",
             Self::UnsupportedVersion => "unsupported-version",
@@ -147,6 +150,7 @@ mod tests {
             Truncated,
             NotGo,
             Gccgo,
+            Packed,
             NotMainProgram,
             UnknownVersion,
             UnsupportedVersion,

@@ -19,3 +19,9 @@ pub(super) const TLS_WINDOW: usize = 96;
 /// How many bytes all loadable segments may take from the file together, as a multiple of its length. Real segments
 /// share no bytes, or a page at their borders.
 pub(super) const SEGMENT_BYTES_PER_INPUT_BYTE: u64 = 2;
+/// Libraries that a program says it needs. Real programs need some dozens at most.
+pub(super) const LIBRARIES: usize = 256;
+/// Bytes of a name in one of the ELF file's own tables.
+pub(super) const NAME_LEN: usize = 4096;
+/// Strings set by the linker's `-X` that are listed.
+pub(super) const LINKER_STRINGS: usize = 1024;

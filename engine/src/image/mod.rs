@@ -7,6 +7,7 @@
 //! | room | bytes -> what |
 //! |---|---|
 //! | `elf`, `relocations` | file -> segments, words as the loader leaves them |
+//! | `notes`, `symbols` | what linkers leave beside the code -> build IDs, strings set by `-X` |
 //! | `pclntab`, `moduledata` | segments -> the line table and the first module |
 //! | `buildinfo`, `modinfo` | -> Go version, modules, build settings |
 //! | `functions`, `pcvalue`, `inline` | tables -> functions, stack depths, inlined copies |
@@ -26,10 +27,12 @@ mod kind;
 mod limits;
 mod modinfo;
 mod moduledata;
+mod notes;
 mod pclntab;
 mod pcvalue;
 mod read;
 mod relocations;
+mod symbols;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
 #[cfg(test)]
@@ -40,10 +43,12 @@ use crate::addr::{LinkAddr, Slide};
 use crate::golang::{Facts, GoVersion};
 
 pub use buildinfo::{BuildInfo, VersionSource};
-pub use elf::Sections;
+pub use elf::{ELF_MAGIC, Sections};
 pub use error::{ImageError, ImageErrorCode, Place};
 pub use functions::NOT_UTF8;
 pub use modinfo::{Line, ModInfo, ModuleVersion};
+pub use notes::Notes;
+pub use symbols::LinkerString;
 
 use elf::Elf;
 use functions::{Names, Record};
@@ -84,6 +89,36 @@ pub struct Function<'d> {
     pub has_locals_map: bool,
     /// Link-time address of the `_func` record.
     pub record: LinkAddr,
+}
+
+/// What a file of the Go toolchain says about itself without its tables being read: also a library, a plugin, or a program
+/// of a version that is not known.
+#[derive(Clone, Debug)]
+pub struct Labels<'d> {
+    /// The build information blob (1.13 and later); `None` where there is none.
+    pub build: Option<BuildInfo<'d>>,
+    /// Identifiers in the note segments.
+    pub notes: Notes<'d>,
+    /// What the section headers add.
+    pub sections: Sections,
+    /// Names of the shared libraries that it needs.
+    pub libraries: Vec<&'d str>,
+}
+
+impl<'d> Labels<'d> {
+    /// Reads the labels of any ELF file for linux/amd64, Go or not.
+    ///
+    /// # Errors
+    /// As [`Image::parse`] where the bytes are no such file.
+    pub fn read(data: &'d [u8]) -> Result<Self, ImageError> {
+        let elf = Elf::parse(data)?;
+        Ok(Self {
+            build: buildinfo::blob(&elf),
+            notes: elf.notes,
+            sections: elf.sections,
+            libraries: elf.libraries,
+        })
+    }
 }
 
 /// A parsed Go program.
@@ -137,7 +172,7 @@ impl<'d> Image<'d> {
             .module
             .gofunc
             .and_then(|field| elf.address(module.at.checked_add(u64::from(field))?));
-        let mut names = Names::new(&module, elf.len);
+        let mut names = Names::new(&module, elf.data.len());
         let functions = functions::read(&elf, &module, &facts, gofunc, &mut names)?;
         let evidence = kind::Evidence::gather(&elf, &module, &facts, &functions);
         Ok(Self {
@@ -191,6 +226,21 @@ impl<'d> Image<'d> {
         self.elf.has_interpreter
     }
 
+    /// Names of the shared libraries that it needs, in the order of the file.
+    pub fn libraries(&self) -> &[&'d str] {
+        &self.elf.libraries
+    }
+
+    /// Identifiers in the note segments.
+    pub fn notes(&self) -> Notes<'d> {
+        self.elf.notes
+    }
+
+    /// String variables that the linker's `-X` has set, by name: told by the symbol table, so empty without one (walks it).
+    pub fn linker_strings(&self) -> Vec<LinkerString<'d>> {
+        symbols::linker_strings(&self.elf)
+    }
+
     /// What the section headers add, if there are any.
     pub fn sections(&self) -> Sections {
         self.elf.sections
@@ -217,7 +267,7 @@ impl<'d> Image<'d> {
 
     /// The bytes of the function's name, also where they are not UTF-8 (then [`Function::name`] is [`NOT_UTF8`]).
     pub fn name_bytes(&self, function: &Function<'d>) -> Option<&'d [u8]> {
-        Names::new(&self.module, self.elf.len).bytes(self.record(function)?.name_offset()?)
+        Names::new(&self.module, self.elf.data.len()).bytes(self.record(function)?.name_offset()?)
     }
 
     /// `len` bytes at a link-time address, if one loaded, file-backed segment holds them all.

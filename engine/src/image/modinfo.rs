@@ -32,7 +32,9 @@ pub enum Line<'d> {
     Replacement(ModuleVersion<'d>),
     /// A build setting (1.18 and later).
     Setting(&'d str, Cow<'d, str>),
-    /// Anything else.
+    /// A line of a known kind that is not well formed: `ParseBuildInfo` refuses the whole text because of it.
+    Malformed(&'d str),
+    /// Any other line; `ParseBuildInfo` passes it over.
     Other(&'d str),
 }
 
@@ -43,10 +45,18 @@ pub struct ModInfo<'d> {
 }
 
 impl<'d> ModInfo<'d> {
-    /// The text between the marks: all of `framed` but its first and last 16 bytes.
+    /// Module information without its marks.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) const fn from_text(text: &'d str) -> Self {
+        Self { text }
+    }
+
+    /// The text between the marks: all of `framed` but its first and last 16 bytes. Its last line must be whole, as
+    /// `debug/buildinfo` wants it.
     pub(super) fn framed(framed: &'d [u8]) -> Option<Self> {
-        let inner = framed.len().checked_sub(START.len() + END.len())?;
-        Self::text(framed.get(START.len()..START.len() + inner)?)
+        let end = framed.len().checked_sub(END.len())?;
+        let text = framed.get(START.len()..end)?;
+        text.ends_with(b"\n").then(|| Self::text(text))?
     }
 
     /// The text between the first pair of marks in `bytes`.
@@ -68,9 +78,12 @@ impl<'d> ModInfo<'d> {
         self.text
     }
 
-    /// Its lines.
+    /// Its lines. What follows the last newline is no line.
     pub fn lines(&self) -> impl Iterator<Item = Line<'d>> + use<'d> {
-        self.text.lines().map(line)
+        self.text
+            .split_inclusive('\n')
+            .filter_map(|text| text.strip_suffix('\n'))
+            .map(line)
     }
 
     /// Import path of the main package.
@@ -108,42 +121,59 @@ impl<'d> ModInfo<'d> {
 }
 
 fn line(text: &str) -> Line<'_> {
-    let (kind, rest) = text.split_once('\t').unwrap_or((text, ""));
-    let module = || {
-        let mut parts = rest.split('\t');
-        let mut part = || parts.next().unwrap_or_default();
-        ModuleVersion {
-            path: part(),
-            version: part(),
-            sum: part(),
-        }
-    };
-    match kind {
-        "path" => Line::Path(rest),
-        "mod" => Line::Main(module()),
-        "dep" => Line::Dependency(module()),
-        "=>" => Line::Replacement(module()),
-        "build" => {
-            setting(rest).map_or(Line::Other(text), |(key, value)| Line::Setting(key, value))
-        }
-        _ => Line::Other(text),
+    let known = text.split_once('\t').and_then(|(kind, rest)| match kind {
+        "path" => Some(Some(Line::Path(rest))),
+        "mod" => Some(module(rest).map(Line::Main)),
+        "dep" => Some(module(rest).map(Line::Dependency)),
+        // A replacement always has its column for the sum.
+        "=>" => Some(
+            module(rest)
+                .filter(|_| rest.matches('\t').count() == 2)
+                .map(Line::Replacement),
+        ),
+        "build" => Some(setting(rest).map(|(key, value)| Line::Setting(key, value))),
+        _ => None,
+    });
+    match known {
+        Some(line) => line.unwrap_or(Line::Malformed(text)),
+        None => Line::Other(text),
     }
+}
+
+/// Path, version and, where there is one, the sum.
+fn module(text: &str) -> Option<ModuleVersion<'_>> {
+    let mut parts = text.split('\t');
+    let module = ModuleVersion {
+        path: parts.next()?,
+        version: parts.next()?,
+        sum: parts.next().unwrap_or_default(),
+    };
+    parts.next().is_none().then_some(module)
 }
 
 /// `key=value`, either of them quoted as in Go source if it holds what would break the line.
 fn setting(text: &str) -> Option<(&str, Cow<'_, str>)> {
+    let is_plain = |text: &str| !text.contains([' ', '\t', '\r', '"', '`']);
     let (key, value) = match text.chars().next()? {
         quote @ ('"' | '`') => {
-            // No key needs escapes: only the quotes are taken off.
+            // No key needs escapes, so none is read: only the quotes are taken off.
             let (key, rest) = text.get(1..)?.split_once(quote)?;
+            if quote == '"' && key.contains('\\') {
+                return None;
+            }
             (key, rest.strip_prefix('=')?)
         }
-        _ => text.split_once('=')?,
+        _ => text
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty() && is_plain(key))?,
     };
     let value = match value.chars().next() {
-        Some('`') => Cow::Borrowed(value.strip_prefix('`')?.strip_suffix('`')?),
-        Some('"') => unquote(value.strip_prefix('"')?.strip_suffix('"')?)?,
-        _ => Cow::Borrowed(value),
+        Some('`') => {
+            let inner = value.get(1..)?.strip_suffix('`')?;
+            Cow::Borrowed((!inner.contains('`')).then_some(inner)?)
+        }
+        Some('"') => unquote(value.get(1..)?.strip_suffix('"')?)?,
+        _ => Cow::Borrowed(is_plain(value).then_some(value)?),
     };
     Some((key, value))
 }
@@ -151,13 +181,19 @@ fn setting(text: &str) -> Option<(&str, Cow<'_, str>)> {
 /// The inside of an interpreted Go string literal (`strconv.Unquote`).
 fn unquote(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('\\') {
-        return Some(Cow::Borrowed(text));
+        return (!text.contains('"')).then_some(Cow::Borrowed(text));
     }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {
+        if plain.contains('"') {
+            return None;
+        }
         out.extend_from_slice(plain.as_bytes());
         rest = unescape(escape, &mut out)?;
+    }
+    if rest.contains('"') {
+        return None;
     }
     out.extend_from_slice(rest.as_bytes());
     String::from_utf8(out).ok().map(Cow::Owned)
@@ -233,7 +269,10 @@ mod tests {
         );
         assert_eq!(
             lines[7..],
-            [Line::Other("build\tnothing"), Line::Other("future\tline")]
+            [
+                Line::Malformed("build\tnothing"),
+                Line::Other("future\tline")
+            ]
         );
     }
 
@@ -259,9 +298,29 @@ mod tests {
             "`a=b",
             "a=\"\\U00110000\"",
             "a=\"\\400\"",
+            "a=\"b\"c\"",
+            "a=\"b\\nc\"d\"",
+            "a=`b`c`",
+            "a=b c",
+            "a b=c",
         ] {
-            let read = setting(text);
-            assert!(read.is_none() || text == "=", "{text}: {read:?}");
+            assert_eq!(setting(text), None, "{text}");
         }
+        assert_eq!(setting("a="), Some(("a", "".into())));
+    }
+
+    #[test]
+    fn lines_are_whole_and_have_their_columns() {
+        let lines = |text: &'static str| {
+            ModInfo::text(text.as_bytes())
+                .unwrap()
+                .lines()
+                .collect::<Vec<_>>()
+        };
+        for bad in ["mod\ta\n", "dep\ta\tb\tc\td\n", "=>\ta\tb\n", "build\t\n"] {
+            assert!(matches!(lines(bad)[..], [Line::Malformed(_)]), "{bad:?}");
+        }
+        assert_eq!(lines("path\ta\npath\tcut"), [Line::Path("a")]);
+        assert_eq!(lines("path\n"), [Line::Other("path")]);
     }
 }

@@ -1,270 +1,86 @@
-//! `gondwana inspect`: [`Image`] -> what it says about itself, for people or as JSON.
+//! `gondwana inspect`: a file, a process or a folder -> what it is, for people or as JSON.
 //!
-//! Prints; decides nothing. The JSON form is `gondwana.inspect` version [`VERSION`]: members are only added within one
-//! version. Addresses are numbers, as the file states them.
+//! Prints; decides nothing but the exit status. `engine/docs/INSPECT.md` describes the JSON form.
 
-use std::fmt::{self, Write as _};
+mod folder;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
-use gondwana_engine::addr::LinkAddr;
-use gondwana_engine::golang::PclntabGeneration;
-use gondwana_engine::image::{Image, ImageKind, Line, ModuleVersion, VersionSource};
-use serde::Serialize;
+use anyhow::Context;
+use gondwana_engine::inspect::{self, Answer, Document, Process};
+use gondwana_engine::os::Pid;
 
-/// Version of the JSON form.
-const VERSION: u32 = 1;
+/// Exit status where the answer is "not Go".
+const NOT_GO: u8 = 1;
+/// Exit status where the answer is "gccgo".
+const GCCGO: u8 = 3;
 
-/// Build information and layout of a Go program.
+/// Build information and layout of a Go program, of a running one, or of all those in a folder.
+///
+/// Nothing is executed. Each value says whether it is recorded in the file or derived, and from what.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gondwana inspect ./server
-  gondwana inspect --json ./server | jq .go_version
+  gondwana inspect --pid 4711                      the file that the process runs, and where it lies in memory
+  gondwana inspect /usr/local/bin                  one line per ELF file, below it too
+  gondwana inspect --json ./server | jq .build.go_version.value
+  gondwana inspect ./server >/dev/null && echo it is Go
 
-Exit status: 0 done, 2 not a Go program for linux/amd64 that can be read, or another failure.")]
+Exit status: 0 Go, 1 not Go, 3 Go built with gccgo, 2 no answer: it cannot be read, is damaged, for another machine,
+packed, or a Go file that is no main program of a known version (what its labels say is printed all the same).
+For a folder: 0 there is a Go program in it, else 3 there is one of gccgo, else 1; 2 something could not be read.")]
 pub(crate) struct Args {
-    /// The program.
-    bin: PathBuf,
-    /// Print one JSON object.
+    /// The program, or a folder.
+    #[arg(required_unless_present = "pid", conflicts_with = "pid")]
+    path: Option<PathBuf>,
+    /// A process, by its id.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pid: Option<i32>,
+    /// Print JSON: one object, for a folder one per line.
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let path = args.bin.display();
-    let is_file = fs::metadata(&args.bin)
-        .with_context(|| path.to_string())?
-        .is_file();
-    ensure!(is_file, "{path}: not a regular file");
-    let data = fs::read(&args.bin).with_context(|| path.to_string())?;
-    let image = Image::parse(&data).with_context(|| path.to_string())?;
-    let report = Inspection::of(&image, data.len());
-    let mut text = if args.json {
-        serde_json::to_string_pretty(&report)?
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(pid) = args.pid {
+        return process(Pid(pid), args.json);
+    }
+    let path = args.path.as_deref().context("no file given")?;
+    let shown = path.display().to_string();
+    if fs::metadata(path).with_context(|| shown.clone())?.is_dir() {
+        return folder::run(path, args.json);
+    }
+    let data = inspect::read(path).with_context(|| shown.clone())?;
+    answer(&Document::of(&shown, &data), args.json)
+}
+
+fn process(pid: Pid, json: bool) -> anyhow::Result<ExitCode> {
+    let (data, process) = Process::read(pid)?;
+    answer(&Document::of_process(process, &data)?, json)
+}
+
+/// Prints the document, the error beside it, and gives the exit status.
+fn answer(document: &Document<'_>, json: bool) -> anyhow::Result<ExitCode> {
+    let text = if json {
+        serde_json::to_string_pretty(document)? + "\n"
     } else {
-        report.to_string()
+        document.to_string()
     };
-    text.push('\n');
     match io::stdout().write_all(text.as_bytes()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        result => result
-            .context("standard output")
-            .map(|()| ExitCode::SUCCESS),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result.context("standard output")?,
     }
-}
-
-/// `[start, end)`.
-#[derive(Serialize)]
-struct Range {
-    start: LinkAddr,
-    end: LinkAddr,
-}
-
-/// A dependency and what replaces it.
-#[derive(Serialize)]
-struct Dependency<'d> {
-    #[serde(flatten)]
-    module: ModuleVersion<'d>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaced_by: Option<ModuleVersion<'d>>,
-}
-
-/// A build setting.
-#[derive(Serialize)]
-struct Setting<'d> {
-    key: &'d str,
-    value: std::borrow::Cow<'d, str>,
-}
-
-/// Everything that is printed. Field names are those of the JSON form.
-#[derive(Serialize)]
-struct Inspection<'d> {
-    schema: &'static str,
-    version: u32,
-    file_size: usize,
-    go_version: &'d str,
-    go_version_source: VersionSource,
-    package: Option<&'d str>,
-    main_module: Option<ModuleVersion<'d>>,
-    dependencies: Vec<Dependency<'d>>,
-    settings: Vec<Setting<'d>>,
-    kind: ImageKind,
-    dynamic: bool,
-    cgo: bool,
-    race: bool,
-    section_headers: bool,
-    symbols: bool,
-    dwarf: bool,
-    entry: LinkAddr,
-    extent: Range,
-    text: Range,
-    pclntab: LinkAddr,
-    pclntab_generation: PclntabGeneration,
-    first_moduledata: LinkAddr,
-    last_moduledatap: Option<LinkAddr>,
-    tls_g: Option<i32>,
-    functions: usize,
-    inlined_functions: usize,
-    inlined_copies: u64,
-}
-
-impl<'d> Inspection<'d> {
-    fn of(image: &Image<'d>, file_size: usize) -> Self {
-        let build = image.build_info();
-        let (mut main_module, mut dependencies, mut settings) =
-            (None, Vec::<Dependency<'d>>::new(), Vec::new());
-        for line in build.modinfo.lines() {
-            match line {
-                Line::Main(module) => main_module = Some(module),
-                Line::Dependency(module) => dependencies.push(Dependency {
-                    module,
-                    replaced_by: None,
-                }),
-                Line::Replacement(module) => {
-                    if let Some(last) = dependencies.last_mut() {
-                        last.replaced_by = Some(module);
-                    }
-                }
-                Line::Setting(key, value) => settings.push(Setting { key, value }),
-                Line::Path(_) | Line::Other(_) => {}
-            }
-        }
-        let sections = image.sections();
-        let range = |(start, end)| Range { start, end };
-        let inlined = image.inlined_copies();
-        Self {
-            schema: "gondwana.inspect",
-            version: VERSION,
-            file_size,
-            go_version: build.version_text,
-            go_version_source: build.source,
-            package: build.modinfo.path(),
-            main_module,
-            dependencies,
-            settings,
-            kind: image.kind(),
-            dynamic: image.has_interpreter(),
-            cgo: image.is_cgo(),
-            race: image.is_race(),
-            section_headers: sections.headers,
-            symbols: sections.symbols,
-            dwarf: sections.dwarf,
-            entry: image.entry(),
-            extent: range(image.extent()),
-            text: range(image.text()),
-            pclntab: image.pclntab(),
-            pclntab_generation: image.facts().pclntab,
-            first_moduledata: image.first_moduledata(),
-            last_moduledatap: image.last_moduledatap(),
-            tls_g: image.tls_g(),
-            functions: image.functions().len(),
-            inlined_functions: inlined.len(),
-            inlined_copies: inlined.values().map(|&copies| u64::from(copies)).sum(),
-        }
+    if let Some(error) = &document.error {
+        eprintln!("gondwana: {}: {}", document.file.path, error.message);
     }
-}
-
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.start, self.end)
-    }
-}
-
-/// Path, version, sum with single spaces; empty parts left out.
-fn module_text(module: &ModuleVersion<'_>) -> String {
-    let parts = [module.path, module.version, module.sum];
-    parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-impl fmt::Display for Inspection<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows: Vec<(&str, String)> = Vec::new();
-        let mut row = |name, value: String| rows.push((name, value));
-        let optional = |value: Option<String>| value.unwrap_or_else(|| "not found".into());
-        let source = match self.go_version_source {
-            VersionSource::BuildInfo => "build information",
-            VersionSource::Variable => "runtime.buildVersion",
-        };
-        row("Go version", format!("{} (from {source})", self.go_version));
-        row(
-            "package",
-            self.package
-                .unwrap_or("unknown (no module information)")
-                .into(),
-        );
-        if let Some(module) = &self.main_module {
-            row("main module", module_text(module));
-        }
-        for dependency in &self.dependencies {
-            let mut text = module_text(&dependency.module);
-            if let Some(module) = &dependency.replaced_by {
-                write!(text, " => {}", module_text(module))?;
-            }
-            row("dependency", text);
-        }
-        for setting in &self.settings {
-            row("setting", format!("{}={}", setting.key, setting.value));
-        }
-        let kind = match self.kind {
-            ImageKind::Executable => "executable at a fixed address",
-            ImageKind::Pie => "position-independent executable",
-        };
-        let word = |yes, text: &'static str, other: &'static str| if yes { text } else { other };
-        let linked = word(self.dynamic, "dynamically linked", "statically linked");
-        let cgo = word(self.cgo, "with cgo", "without cgo");
-        row(
-            "file",
-            format!(
-                "{kind}, {linked}, {cgo}{}",
-                word(self.race, ", race detector", "")
-            ),
-        );
-        let sections = match (self.section_headers, self.symbols, self.dwarf) {
-            (false, ..) => "no section headers",
-            (_, true, true) => "symbols and DWARF",
-            (_, true, false) => "symbols",
-            (_, false, true) => "DWARF, no symbols",
-            _ => "stripped",
-        };
-        row("debugging", sections.into());
-        row("entry", self.entry.to_string());
-        row("loaded", self.extent.to_string());
-        row("Go code", self.text.to_string());
-        row(
-            "line table",
-            format!("{}, {:?}", self.pclntab, self.pclntab_generation),
-        );
-        row(
-            "moduledata",
-            format!("{}, last at {}", self.first_moduledata, {
-                optional(self.last_moduledatap.map(|at| at.to_string()))
-            }),
-        );
-        row(
-            "g",
-            optional(self.tls_g.map(|offset| format!("fs:{offset}"))),
-        );
-        row("functions", self.functions.to_string());
-        row(
-            "inlined",
-            format!(
-                "{} functions, {} copies",
-                self.inlined_functions, self.inlined_copies
-            ),
-        );
-        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (index, (name, value)) in rows.iter().enumerate() {
-            let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}{name:width$}  {value}")?;
-        }
-        Ok(())
-    }
+    Ok(ExitCode::from(match document.answer {
+        Answer::Go if document.error.is_none() => 0,
+        Answer::NotGo => NOT_GO,
+        Answer::Gccgo => GCCGO,
+        Answer::Go | Answer::Unknown => crate::FAILURE,
+    }))
 }

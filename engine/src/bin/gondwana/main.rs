@@ -33,7 +33,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Inspect(args) => inspect::run(args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Funcs(args) => funcs::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cmd;
 pub mod executor;
 pub mod generate;
+pub mod machine;
 pub mod oracle;
 pub mod outcome;
 pub mod qualify;

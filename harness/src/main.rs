@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gondwana_harness::cmd::{qualify, replay, run, testbin, toolchain};
+use gondwana_harness::cmd::{emulate, qualify, replay, run, testbin, toolchain};
 
 /// Proves that Gondwana's hooks on a Go program are harmless
 #[derive(Parser, Debug)]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Qualify the hooks of a Go program and write the report
     Qualify(qualify::Args),
+    /// Run a Go program in the emulated process
+    Emulate(emulate::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
     /// Run a program hooked, for qualify
@@ -34,6 +36,7 @@ const TOOL_FAILED: u8 = 2;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Qualify(args) => qualify::run(&args),
+        Command::Emulate(args) => emulate::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
         Command::Testbin(args) => testbin::run(&args),

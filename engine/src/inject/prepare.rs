@@ -7,7 +7,7 @@ use std::io::Read as _;
 use super::failure::{Failure, FailureCode, Result};
 use super::ground::{FRONT, Lengths};
 use super::place::Surroundings;
-use crate::addr::RunAddr;
+use crate::addr::{RunAddr, Slide};
 use crate::event::{Hook, Process, Program, Refused};
 use crate::golang::Abi;
 use crate::image::{Image, Line};
@@ -92,14 +92,31 @@ pub fn prepare(
     })?;
     let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
     let slide = image.slide_from_entry(entry);
+    let (low, high) = image.extent();
+    let around = Surroundings {
+        maps,
+        image: (slide.run(low), slide.run(high)),
+        heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
+    };
+    plan_for(&image, slide, around, wanted, known)
+}
+
+/// As [`prepare`], for an image that lies in a process somewhere, live or emulated.
+pub fn plan_for(
+    image: &Image,
+    slide: Slide,
+    around: Surroundings<'_>,
+    wanted: &Wanted,
+    known: &mut Description,
+) -> Result<Prepared> {
     known.program = Some(program(
-        &image,
+        image,
         RunAddr::new(slide.run(crate::addr::LinkAddr::new(0)).get()),
     ));
 
     let bad_pattern = |error| Failure::new(FailureCode::NothingMatches, format!("{error}"));
     let spec = HookSpec::parse(&wanted.patterns).map_err(bad_pattern)?;
-    let selection = Selection::new(&image, &spec, wanted.options).map_err(bad_pattern)?;
+    let selection = Selection::new(image, &spec, wanted.options).map_err(bad_pattern)?;
     known.refusals = refused(&selection.refused);
     let Selection { mut requests, .. } = selection;
     requests.truncate(MAX_HOOKS);
@@ -113,16 +130,10 @@ pub fn prepare(
         ));
     }
     let no_plan = |error| Failure::new(FailureCode::Plan, format!("{error}"));
-    let sizes = plan::measure(&image, &requests, geometry).map_err(no_plan)?;
+    let sizes = plan::measure(image, &requests, geometry).map_err(no_plan)?;
     let lengths = Lengths {
         code: sizes.code.next_multiple_of(4096),
         data: sizes.data.next_multiple_of(4096),
-    };
-    let (low, high) = image.extent();
-    let around = Surroundings {
-        maps,
-        image: (slide.run(low), slide.run(high)),
-        heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
     };
     let (code, data_at, ring) = around
         .near(FRONT + lengths.code + lengths.data)
@@ -149,15 +160,15 @@ pub fn prepare(
     };
     #[cfg(feature = "sabotage")]
     if let Some(sabotage) = wanted.sabotage {
-        let plan = plan::build_broken(&image, &requests, placement, sabotage).map_err(no_plan)?;
+        let plan = plan::build_broken(image, &requests, placement, sabotage).map_err(no_plan)?;
         known.hooks = hooks(&plan);
         return Ok(Prepared {
             plan: VerifiedPlan::unverified(plan),
             lengths,
-            main: main_entry(&image, slide)?,
+            main: main_entry(image, slide)?,
         });
     }
-    let plan = plan::build(&image, &requests, placement).map_err(no_plan)?;
+    let plan = plan::build(image, &requests, placement).map_err(no_plan)?;
     known.refusals.extend(refused(&plan.refused));
     if plan.hooks.is_empty() {
         return Err(Failure::new(
@@ -166,7 +177,7 @@ pub fn prepare(
         ));
     }
     let hooks = hooks(&plan);
-    let plan = verify(&image, plan).map_err(|rejections| {
+    let plan = verify(image, plan).map_err(|rejections| {
         let first = rejections.first().map(ToString::to_string);
         Failure::new(
             FailureCode::Rejected,
@@ -178,7 +189,7 @@ pub fn prepare(
         )
     })?;
     known.hooks = hooks;
-    let main = main_entry(&image, slide)?;
+    let main = main_entry(image, slide)?;
     Ok(Prepared {
         plan,
         lengths,
@@ -187,7 +198,7 @@ pub fn prepare(
 }
 
 /// Where `runtime.main` lies.
-fn main_entry(image: &Image, slide: crate::addr::Slide) -> Result<RunAddr> {
+fn main_entry(image: &Image, slide: Slide) -> Result<RunAddr> {
     image
         .functions_named("runtime.main")
         .next()

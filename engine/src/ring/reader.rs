@@ -93,6 +93,11 @@ impl Reader {
         self.drain_below(if all { self.geometry.rings } else { likely }, sink)
     }
 
+    /// Hands out finished spans of all rings.
+    pub fn drain_all(&mut self, sink: impl FnMut(Span)) -> Drained {
+        self.drain_below(self.geometry.rings, sink)
+    }
+
     /// The rings below `end`, and the shared one.
     fn drain_below(&mut self, end: u32, mut sink: impl FnMut(Span)) -> Drained {
         let mut drained = Drained::default();

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example golden_input BIN FUNCTION [COMMENT]
 //!
-//! BIN is the program, FUNCTION a name or a pattern as `--hook` takes it: the first function that it matches. COMMENT goes
-//! behind the Go version in the input's first line.
+//! BIN is the program, FUNCTION a name or a pattern as `--hook` takes it (the first function that it matches), or an
+//! address in it. COMMENT goes behind the Go version in the input's first line.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,15 @@ fn main() {
 fn input(bin: &str, pattern: &str, comment: &str) -> Result<String, Box<dyn std::error::Error>> {
     let data = std::fs::read(bin)?;
     let image = Image::parse(&data)?;
-    let selected = HookSpec::parse([pattern])?.select(&image)?;
-    let function = selected
-        .first()
-        .and_then(|&index| image.functions().get(index));
+    let function = match pattern.strip_prefix("0x") {
+        Some(hex) => image.function_at(LinkAddr::new(u64::from_str_radix(hex, 16)?)),
+        None => {
+            let selected = HookSpec::parse([pattern])?.select(&image)?;
+            selected
+                .first()
+                .and_then(|&index| image.functions().get(index))
+        }
+    };
     let function = function.ok_or("no such function")?;
     let code = image.bytes(function.entry, function.size as usize);
     let code = code.ok_or("its code is not in the file")?;

@@ -111,3 +111,57 @@ fn every_input_gives_its_site() {
         }
     }
 }
+
+/// The forms of GO-COMPAT §3 and, for each, the ranges of minor versions in which it is written in its own way.
+///
+/// Ranges follow the register that holds g and the place of the frame pointer (`cmd/internal/obj/x86/obj6.go`): 1.5 and
+/// 1.6 have no frame pointer, 1.7 to 1.20 set it up after `sub rsp`, 1.17 moved g to R14, 1.21 and later push RBP first.
+const FORMS: &[(&str, &[(u16, u16)])] = &[
+    ("small", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    ("medium", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    ("huge", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    ("systemstack", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    ("leaf", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    ("nosplit-frame", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    // `sub rsp,0x80` with a 32-bit operand to 1.12, `add rsp,-0x80` later.
+    ("nosplit-frame-128", &[(7, 12), (13, 20)]),
+    ("closure", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+    // Method wrappers look whether they are deferred, to 1.25.
+    ("wrapper", &[(5, 8), (9, 16), (17, 20), (21, 25), (26, 27)]),
+    (
+        "wrapper-nosplit",
+        &[(5, 8), (9, 16), (17, 20), (21, 25), (26, 27)],
+    ),
+    ("abi0-wrapper", &[(17, 20), (21, 27)]),
+    ("abi0-wrapper-pie", &[(17, 20), (21, 27)]),
+    ("abi0-split-cgo", &[(17, 20), (21, 27)]),
+    ("abi0-split-cgo-pie", &[(17, 20), (21, 27)]),
+    ("small-pie", &[(6, 6), (7, 16), (17, 20), (21, 27)]),
+    ("huge-pie", &[(7, 16), (17, 20), (21, 27)]),
+    ("tls-behind-c", &[(7, 16)]),
+    ("noregabi", &[(17, 17)]),
+    ("noregabi-leaf", &[(17, 17)]),
+    ("race", &[(7, 16), (17, 20), (21, 27)]),
+    ("noopt", &[(5, 6), (7, 16), (17, 20), (21, 27)]),
+];
+
+#[test]
+fn every_form_has_an_input_in_every_range() {
+    let inputs = inputs();
+    let minors = |form: &str| -> Vec<u16> {
+        let of_form = inputs
+            .iter()
+            .filter_map(|(name, _)| name.strip_prefix(form)?.strip_prefix("-go1."));
+        of_form.map(|minor| minor.parse().unwrap()).collect()
+    };
+    let mut missing = Vec::new();
+    for (form, ranges) in FORMS {
+        let minors = minors(form);
+        for (from, to) in *ranges {
+            if !minors.iter().any(|minor| (from..=to).contains(&minor)) {
+                missing.push(format!("{form} of Go 1.{from} to 1.{to}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no input: {}", missing.join(", "));
+}

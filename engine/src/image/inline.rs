@@ -51,35 +51,60 @@ fn by_name_offset<'d>(
     // Trees do not overlap, so this many elements at most are in the file.
     let mut elements = elf.data.len() / layout.size as usize;
     for function in functions {
-        let found = (|| {
-            let record = Record::at_address(module, facts.func, function.record)?;
-            let tree = record.funcdata(elf, gofunc, layout.funcdata)?;
-            let offset = record.pcdata(layout.pcdata).filter(|&offset| offset != 0)?;
-            Some((
-                elf.bytes_from(tree)?,
-                module.pcvalues.get(offset as usize..)?,
-            ))
-        })();
-        let Some((tree, table)) = found else { continue };
-        let values = PcValues::new(table, function.entry, function.size);
-        let last = values
-            .map(|(_, index)| index)
-            .max()
-            .and_then(|index| usize::try_from(index).ok());
-        let Some(last) = last else { continue };
-        for element in tree
-            .chunks_exact(layout.size as usize)
-            .take(last.saturating_add(1))
-        {
+        for name in tree(elf, module, facts, layout, gofunc, function) {
             if elements == 0 {
                 return counts;
             }
             elements -= 1;
-            if let Some(name) = u32_at(element, layout.name as usize) {
+            if let Some(name) = name {
                 let count = counts.entry(name).or_default();
                 *count = count.saturating_add(1);
             }
         }
     }
     counts
+}
+
+/// The names of the calls that were inlined into one function, in the order of its tree.
+#[cfg(any(test, feature = "test-support"))]
+pub(super) fn into<'d>(
+    elf: &Elf<'d>,
+    module: &Module<'d>,
+    facts: &Facts,
+    gofunc: Option<LinkAddr>,
+    function: &Function<'d>,
+) -> Vec<&'d str> {
+    let Some(layout) = facts.inline else {
+        return Vec::new();
+    };
+    let mut names = Names::new(module, elf.len);
+    tree(elf, module, facts, layout, gofunc, function)
+        .filter_map(|offset| names.text(offset?))
+        .collect()
+}
+
+/// Offsets of the names in one function's tree.
+fn tree<'d>(
+    elf: &Elf<'d>,
+    module: &Module<'d>,
+    facts: &Facts,
+    layout: &InlineLayout,
+    gofunc: Option<LinkAddr>,
+    function: &Function<'d>,
+) -> impl Iterator<Item = Option<u32>> + 'd {
+    let (size, name) = (layout.size as usize, layout.name as usize);
+    let found = || {
+        let record = Record::at_address(module, facts.func, function.record)?;
+        let tree = record.funcdata(elf, gofunc, layout.funcdata)?;
+        let offset = record.pcdata(layout.pcdata).filter(|&offset| offset != 0)?;
+        let table = module.pcvalues.get(offset as usize..)?;
+        let indexes = PcValues::new(table, function.entry, function.size).map(|(_, index)| index);
+        let last = usize::try_from(indexes.max()?).ok()?;
+        Some((elf.bytes_from(tree)?, last.saturating_add(1)))
+    };
+    let (bytes, len) = found().unwrap_or_default();
+    bytes
+        .chunks_exact(size)
+        .take(len)
+        .map(move |element| u32_at(element, name))
 }

@@ -357,6 +357,12 @@ impl<'d> Image<'d> {
         )
     }
 
+    /// The names of the calls that were inlined into `function`, those inside inlined calls included (1.9 and later).
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn inlined_into(&self, function: &Function<'d>) -> Vec<&'d str> {
+        inline::into(&self.elf, &self.module, &self.facts, self.gofunc, function)
+    }
+
     fn record(&self, function: &Function<'d>) -> Option<Record<'d>> {
         Record::at_address(&self.module, self.facts.func, function.record)
     }

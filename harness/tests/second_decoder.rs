@@ -24,7 +24,7 @@ const PROGRAM: &str = "httpserve";
 
 /// How iced-x86 and yaxpeax-x86 see an instruction on which they disagree, and who is right. A `*` at the end stands for
 /// any rest.
-const KNOWN: [(&str, &str, &str); 2] = [
+const KNOWN: [(&str, &str, &str); 3] = [
     (
         "VEX_Kmov*",
         "InvalidOpcode",
@@ -33,7 +33,12 @@ const KNOWN: [(&str, &str, &str); 2] = [
     (
         "INVALID",
         "XABORT",
-        "yaxpeax-x86 takes C6 /6 for XABORT, which is C6 F8 alone (Intel SDM vol. 2, XABORT)",
+        "yaxpeax-x86 takes C6 with any register operand for XABORT, which is C6 F8 (Intel SDM vol. 2, XABORT)",
+    ),
+    (
+        "INVALID",
+        "XBEGIN",
+        "yaxpeax-x86 takes C7 with any register operand for XBEGIN, which is C7 F8 (Intel SDM vol. 2, XBEGIN)",
     ),
 ];
 

@@ -77,7 +77,7 @@ pub(super) fn into<'d>(
     let Some(layout) = facts.inline else {
         return Vec::new();
     };
-    let mut names = Names::new(module, elf.len);
+    let mut names = Names::new(module, elf.data.len());
     tree(elf, module, facts, layout, gofunc, function)
         .filter_map(|offset| names.text(offset?))
         .collect()

@@ -104,7 +104,11 @@ impl<'d> Elf<'d> {
             says_pie: false,
             has_soname: false,
             libraries: Vec::new(),
-            notes: notes::read(data, programs),
+            notes: notes::read(
+                data,
+                programs,
+                header.section_headers(LE, data).unwrap_or_default(),
+            ),
             sections: sections(data, header),
         };
         elf.read_dynamic(programs);

@@ -1,11 +1,12 @@
-//! The note segments of an ELF file -> the identifiers that linkers leave there.
+//! The notes of an ELF file -> the identifiers that linkers leave there.
 //!
-//! A damaged note is as good as none. Source: System V gABI chapter 5 ("Note Section"); `cmd/link/internal/ld/elf.go`
+//! Note segments first; then note sections, if there are section headers: the Go linker's GNU build ID lies in no segment
+//! of its own. A damaged note is as good as none. Source: System V gABI chapter 5 ("Note Section"); `cmd/link/internal/ld/elf.go`
 //! (`elfwritegobuildid`, `addgnubuildid`), `cmd/internal/buildid/note.go`.
 
 use object::LittleEndian;
-use object::elf::{FileHeader64, ProgramHeader64};
-use object::read::elf::{NoteIterator, ProgramHeader};
+use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
+use object::read::elf::{NoteIterator, ProgramHeader, SectionHeader};
 
 const LE: LittleEndian = LittleEndian;
 /// `ELF_NOTE_GOBUILDID_TAG` of the Go linker, with the name `Go`.
@@ -22,11 +23,25 @@ pub struct Notes<'d> {
     pub gnu_build_id: Option<&'d [u8]>,
 }
 
-/// Reads all note segments; the first note of each kind counts.
-pub(super) fn read<'d>(data: &'d [u8], programs: &'d [ProgramHeader64<LittleEndian>]) -> Notes<'d> {
+/// Reads all notes; the first of each kind counts.
+pub(super) fn read<'d>(
+    data: &'d [u8],
+    programs: &[ProgramHeader64<LittleEndian>],
+    sections: &[SectionHeader64<LittleEndian>],
+) -> Notes<'d> {
+    let segments = programs
+        .iter()
+        .filter(|program| program.p_type(LE) == elf::PT_NOTE)
+        .filter_map(|program| Some((program.p_align(LE), program.data(LE, data).ok()?)));
+    let sections = sections
+        .iter()
+        .filter(|section| section.sh_type(LE) == elf::SHT_NOTE)
+        .filter_map(|section| Some((section.sh_addralign(LE), section.data(LE, data).ok()?)));
     let mut found = Notes::default();
-    for program in programs {
-        if let Ok(Some(notes)) = program.notes(LE, data) {
+    for (align, bytes) in segments.chain(sections) {
+        // Notes lie at multiples of 4 or 8. Up to Go 1.9 the section of the Go build ID asks for 32, and means 4.
+        let align = if align == 8 { 8 } else { 4 };
+        if let Ok(notes) = NoteIterator::new(LE, align, bytes) {
             take(notes, &mut found);
         }
     }

@@ -6,6 +6,7 @@ import (
 	"debug/buildinfo"
 	"debug/dwarf"
 	"debug/elf"
+	"encoding/hex"
 	"encoding/json"
 	"log"
 	"os"
@@ -24,6 +25,19 @@ type facts struct {
 	Symbols   []symbol                    `json:"symbols"`
 	Inlined   map[string]int              `json:"inlined"`
 	Structs   map[string]map[string]int64 `json:"structs"`
+	// Addresses of the symbols that name places of the runtime.
+	Marks map[string]uint64 `json:"marks"`
+	// Where the section .text begins.
+	Text uint64 `json:"text"`
+	// Offset of runtime.tlsg, the thread-local g, from the thread pointer; 0 if it has no symbol.
+	TLS int64 `json:"tls"`
+	// GNU build ID, in hexadecimal.
+	GNU string `json:"gnu"`
+}
+
+var marks = map[string]bool{
+	"runtime.pclntab": true, "runtime.firstmoduledata": true, "runtime.lastmoduledatap": true,
+	"runtime.text": true, "runtime.etext": true,
 }
 
 var wanted = map[string]bool{
@@ -32,7 +46,7 @@ var wanted = map[string]bool{
 
 func main() {
 	log.SetFlags(0)
-	out := facts{Inlined: map[string]int{}, Structs: map[string]map[string]int64{}}
+	out := facts{Inlined: map[string]int{}, Structs: map[string]map[string]int64{}, Marks: map[string]uint64{}}
 	path := os.Args[1]
 	if info, err := buildinfo.ReadFile(path); err == nil {
 		out.GoVersion = info.GoVersion
@@ -48,6 +62,22 @@ func main() {
 		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Section != elf.SHN_UNDEF {
 			out.Symbols = append(out.Symbols, symbol{s.Value, s.Size, s.Name})
 		}
+		if marks[s.Name] {
+			out.Marks[s.Name] = s.Value
+		}
+		if s.Name == "runtime.tlsg" {
+			out.TLS = offset(file, s)
+		}
+	}
+	if text := file.Section(".text"); text != nil {
+		out.Text = text.Addr
+	}
+	if note := file.Section(".note.gnu.build-id"); note != nil {
+		data, err := note.Data()
+		if err != nil || len(data) < 16 {
+			log.Fatal("broken GNU build ID: ", err)
+		}
+		out.GNU = hex.EncodeToString(data[16:])
 	}
 	if data, err := file.DWARF(); err == nil {
 		readDWARF(data, &out)
@@ -55,6 +85,21 @@ func main() {
 	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// offset is where the linker puts a thread-local symbol: x86-64 psABI, variant II of "ELF Handling For Thread-Local
+// Storage": the block of the program ends at the thread pointer.
+func offset(file *elf.File, s elf.Symbol) int64 {
+	if elf.ST_TYPE(s.Info) != elf.STT_TLS {
+		return 0
+	}
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_TLS {
+			size := (p.Memsz + p.Align - 1) &^ (p.Align - 1)
+			return int64(s.Value) - int64(size)
+		}
+	}
+	return 0
 }
 
 func readDWARF(data *dwarf.Data, out *facts) {

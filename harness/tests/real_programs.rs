@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use gondwana_engine::image::Image;
+use gondwana_engine::meta;
 use gondwana_harness::cache::{self, Lock};
 use gondwana_harness::executor::native::hooked::Agent;
 use gondwana_harness::executor::native::process::Scenario;
 use gondwana_harness::qualify::{Request, qualify};
 use gondwana_harness::report::table;
+use gondwana_harness::toolchain::{NEWEST_MINOR, Toolchains};
 use gondwana_harness::verdict::Verdict;
+use serde_json::Value;
 
 /// Where a package comes from.
 enum Source {
@@ -46,6 +50,7 @@ fn check(program: &Program) {
             return;
         }
     };
+    build_information(&file);
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join(program.input.0);
     fs::write(&input, program.input.1).unwrap();
@@ -78,6 +83,32 @@ fn check(program: &Program) {
             .iter()
             .all(|section| section.counts.agreed > 0),
         "{shown}"
+    );
+}
+
+/// It is that of `go version -m -json`, field by field.
+fn build_information(file: &Path) {
+    let newest = Toolchains::open().unwrap().get_minor(NEWEST_MINOR).unwrap();
+    let mut go = newest.go_command();
+    let output = go
+        .args(["version", "-m", "-json"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let data = fs::read(file).unwrap();
+    let image = Image::parse(&data).unwrap();
+    let ours = meta::go_build_info(image.build_info()).unwrap();
+    assert_eq!(
+        serde_json::to_value(ours).unwrap(),
+        theirs,
+        "{}",
+        file.display()
     );
 }
 

@@ -3,7 +3,7 @@
 
 use crate::addr::LinkAddr;
 
-use super::{Function, Image};
+use super::{Function, Image, Labels};
 
 /// Parses `data` and asks everything. Whether it parsed.
 ///
@@ -50,6 +50,12 @@ pub fn check(data: &[u8]) -> bool {
         .sum();
     assert!(copies <= data.len() as u64);
     assert!(image.build_info().modinfo.lines().count() <= data.len());
+    for string in image.linker_strings() {
+        assert!(string.value.len() <= data.len(), "{}", string.name);
+    }
+    let labels = Labels::read(data).unwrap_or_else(|error| panic!("an image, but {error}"));
+    assert_eq!(labels.notes, image.notes());
+    assert_eq!(labels.libraries, image.libraries());
     true
 }
 

@@ -35,6 +35,10 @@ const GO_ENTRY: &str = "_rt0_amd64_linux";
 /// Functions that a program must have before "nothing was inlined" says something about the flags.
 const MANY_FUNCTIONS: usize = 500;
 
+/// What the go command and the Go linker set themselves as `-X` does: version, GOROOT, experiments, GODEBUG
+/// (`cmd/link/internal/ld/main.go`, `cmd/go/internal/work/gc.go`).
+const SET_BY_THE_LINKER: [&str; 3] = ["runtime.", "runtime/internal/sys.", "internal/buildcfg."];
+
 /// Who linked the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -312,8 +316,14 @@ impl<'d> Source<'_, 'd> {
             ));
         }
         let image = self.image.filter(|_| self.sections.symbols)?;
+        let mut found = image.linker_strings();
+        found.retain(|one| {
+            !SET_BY_THE_LINKER
+                .iter()
+                .any(|prefix| one.name.starts_with(prefix))
+        });
         Some(Told::derived(
-            owned(&image.linker_strings()),
+            owned(&found),
             "symbols NAME.str that the linker makes for -X NAME",
         ))
     }

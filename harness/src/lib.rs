@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cache;
 pub mod cmd;
+pub mod disturb;
 pub mod executor;
 pub mod generate;
 pub mod machine;

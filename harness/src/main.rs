@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gondwana_harness::cmd::{emulate, qualify, replay, run, testbin, toolchain};
+use gondwana_harness::cmd::{disturb, emulate, qualify, replay, run, testbin, toolchain};
 
 /// Proves that Gondwana's hooks on a Go program are harmless
 #[derive(Parser, Debug)]
@@ -19,6 +19,8 @@ enum Command {
     Qualify(qualify::Args),
     /// Run a Go program in the emulated process
     Emulate(emulate::Args),
+    /// Disturb a hooked call at every instruction, in an emulated process
+    Disturb(disturb::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
     /// Run a program hooked, for qualify
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Qualify(args) => qualify::run(&args),
         Command::Emulate(args) => emulate::run(args),
+        Command::Disturb(args) => disturb::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
         Command::Testbin(args) => testbin::run(&args),

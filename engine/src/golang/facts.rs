@@ -78,12 +78,20 @@ const fn runtime_offsets(minor: u16, patch: u16) -> RuntimeOffsets {
         (25, _) => 224,
         _ => 232,
     };
+    let g_preempt = match minor {
+        0..=5 => 224,
+        6..=8 => 232,
+        9 | 10 => 192,
+        23 | 24 => 185,
+        _ => 177,
+    };
     RuntimeOffsets {
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_panic: 32,
         g_m: 48,
         g_goid,
+        g_preempt,
         m_g0: 0,
         m_gsignal,
         m_procid,

@@ -79,6 +79,8 @@ pub struct RuntimeOffsets {
     pub g_m: u32,
     /// `g.goid` (64 bits in every version)
     pub g_goid: u32,
+    /// `g.preempt`, one byte: the goroutine is to be preempted
+    pub g_preempt: u32,
     /// `m.g0`
     pub m_g0: u32,
     /// `m.gsignal`

@@ -85,6 +85,16 @@ impl Reader {
         })
     }
 
+    /// A reader that has read as much, of rings in another file: those of a copy of the process. What the copy has in its
+    /// rings is to be written there by whoever made it.
+    pub fn on_copy(&self, file: &File) -> io::Result<Self> {
+        let mut copy = Self::create(file, self.geometry)?;
+        copy.tails.clone_from(&self.tails);
+        copy.spans.clone_from(&self.spans);
+        (copy.malformed, copy.used, copy.looks) = (self.malformed, self.used, self.looks);
+        Ok(copy)
+    }
+
     /// Hands out finished spans: all of them but, most of the time, those of a ring far above the ones used so far.
     pub fn drain(&mut self, sink: impl FnMut(Span)) -> Drained {
         self.looks = self.looks.wrapping_add(1);

@@ -201,6 +201,16 @@ impl Machine<'_> {
         }
     }
 
+    /// Gives this copy of the machine a file of its own for the rings: forked processes share the one they had.
+    pub(super) fn own_rings(&mut self) -> std::io::Result<()> {
+        if let Some(rings) = &mut self.rings {
+            let file = tempfile::tempfile()?;
+            rings.reader = rings.reader.on_copy(&file)?;
+            rings.file = file;
+        }
+        Ok(())
+    }
+
     fn ring_word(&self, rings: &Rings, offset: u64) -> u64 {
         let at = rings.base.checked_add(offset);
         at.and_then(|at| self.word(at)).unwrap_or_default()

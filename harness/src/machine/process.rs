@@ -206,6 +206,12 @@ impl<'p> Machine<'p> {
         String::from_utf8_lossy(&self.program).into_owned()
     }
 
+    /// The time of day at the start, in nanoseconds since 1970.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        super::time::EPOCH
+    }
+
     /// The process id.
     #[must_use]
     pub const fn pid(&self) -> i32 {

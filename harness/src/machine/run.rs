@@ -644,6 +644,12 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Makes the current thread's next instruction fault as an access to `at` would, where nothing is mapped: the handler of
+    /// SIGSEGV is entered before it.
+    pub fn fault_current(&mut self, at: u64) {
+        self.force(segv(at));
+    }
+
     /// Sends a signal that cannot be put off: if it is blocked or ignored, the process ends (`force_sig_info`).
     fn force(&mut self, info: Info) {
         let action = self.action(info.signal);

@@ -78,6 +78,7 @@ impl Machine<'_> {
     /// The child: runs `f`, sends the result, ends.
     fn answer<R: Serialize>(&mut self, write: OwnedFd, f: impl FnOnce(&mut Self) -> R) -> ! {
         let work = std::panic::AssertUnwindSafe(|| {
+            self.own_rings().ok()?;
             let result = f(self);
             let bytes = serde_json::to_vec(&result).ok()?;
             File::from(write).write_all(&bytes).ok()

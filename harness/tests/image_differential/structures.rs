@@ -20,6 +20,7 @@ pub(crate) fn compare(image: &Image<'_>, oracle: &Oracle) {
                 ("_panic", Some(runtime.g_panic)),
                 ("m", Some(runtime.g_m)),
                 ("goid", Some(runtime.g_goid)),
+                ("preempt", Some(runtime.g_preempt)),
             ],
         ),
         (

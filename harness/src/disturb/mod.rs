@@ -1,0 +1,25 @@
+//! Disturbance: a hooked call, interrupted before every one of its instructions in every way that could harm it.
+//!
+//! Turns a program and hook patterns into a [`matrix::Matrix`]. Never runs the program natively. The program runs in the
+//! [machine](crate::machine); a cell of the matrix is a copy of it that is disturbed before one instruction and runs to its
+//! end, which must be that of the undisturbed program without hooks: output, exit status, what the program checks itself
+//! (heap and stack), registers at the return, and a stream that fits.
+//!
+//! | file | job |
+//! |---|---|
+//! | `kind` | the disturbances, and what proves each |
+//! | `board`, `goroutine` | the two places where the program is taken hold of |
+//! | `call` | reaching the call, stepping through it |
+//! | `cell`, `outcome` | one disturbance, and the answer to it |
+//! | `session`, `matrix` | all of them, as a table |
+
+pub mod board;
+pub mod call;
+pub mod cell;
+pub mod goroutine;
+pub mod kind;
+pub mod matrix;
+mod outcome;
+pub mod session;
+
+pub use outcome::Expected;

@@ -1,0 +1,228 @@
+//! What a disturbed program did -> [`Answer`], against what it does undisturbed and unhooked.
+
+use gondwana_engine::inject::prepare::Description;
+use gondwana_engine::ring::Totals;
+use serde::{Deserialize, Serialize};
+
+use super::board::outcome;
+use super::cell::{Answer, AtReturn, Means, Seen};
+use super::goroutine::Stack;
+use super::kind::Kind;
+use crate::executor::native::process::{End, Finished};
+use crate::machine::{Ending, Machine, Stream};
+use crate::oracle::{self, stream};
+
+/// What the undisturbed, unhooked program does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Expected {
+    /// How it ends.
+    pub ending: Ending,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// Bytes of code that it executes from the call on.
+    pub work: u64,
+    /// Whether the frame pointer is the caller's when the call returns: not so up to 1.6, nor after assembly.
+    pub frame_pointer: bool,
+}
+
+/// What a disturbed run did, besides what the machine still holds.
+pub(super) struct Outcome {
+    pub(super) kind: Option<Kind>,
+    pub(super) before: Stack,
+    pub(super) at_return: Option<AtReturn>,
+    pub(super) collected: i32,
+    pub(super) outcome: Option<i32>,
+    pub(super) seen: Seen,
+}
+
+/// The answer.
+pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Answer {
+    if let Some(what) = differs(machine, means.expected) {
+        return Answer::Diverge(what);
+    }
+    if let Some(what) = registers(done, means) {
+        return Answer::Diverge(what);
+    }
+    let proof = proof(done);
+    if let Some(what) = ended_strangely(done, proof.is_ok()) {
+        return Answer::Diverge(what);
+    }
+    if means.hooked {
+        if let Some(what) = wrong_stream(machine, done, means) {
+            return Answer::Diverge(what);
+        }
+    }
+    match proof {
+        Ok(()) => Answer::Agree,
+        Err(why) => Answer::NoEffect(why.to_owned()),
+    }
+}
+
+/// End and output.
+pub(super) fn differs(machine: &Machine<'_>, expected: &Expected) -> Option<String> {
+    let (stdout, stderr) = machine.output();
+    let first_line = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.lines().find(|line| !line.trim().is_empty());
+        line.unwrap_or("(nothing)").to_owned()
+    };
+    if machine.ending() != Some(expected.ending) {
+        return Some(format!(
+            "{} instead of {}; it says: {}",
+            machine.ending().map_or_else(|| "no end".to_owned(), ending),
+            ending(expected.ending),
+            first_line(stderr)
+        ));
+    }
+    for (name, found, wanted) in [
+        ("output", stdout, &expected.stdout),
+        ("error output", stderr, &expected.stderr),
+    ] {
+        if found != wanted {
+            return Some(format!(
+                "{name}: {:?} instead of {:?}",
+                first_line(found),
+                first_line(wanted)
+            ));
+        }
+    }
+    None
+}
+
+fn ending(ending: Ending) -> String {
+    match ending {
+        Ending::Status(status) => format!("exit status {status}"),
+        Ending::Signal(signal) => format!("signal {signal}"),
+    }
+}
+
+/// What the calling convention promises to the caller (`cmd/compile/abi-internal.md`).
+fn registers(done: &Outcome, means: Means<'_>) -> Option<String> {
+    let at_return = done.at_return?;
+    if means.expected.frame_pointer && !at_return.frame_pointer {
+        return Some("the caller's frame pointer is lost at the return".to_owned());
+    }
+    (!at_return.g).then(|| "R14 is not the goroutine at the return".to_owned())
+}
+
+/// Whether the disturbance is proved to have happened.
+fn proof(done: &Outcome) -> Result<(), &'static str> {
+    let holds = |holds: bool, why| if holds { Ok(()) } else { Err(why) };
+    let stack = done.at_return.map(|at| at.stack);
+    let ended = |how: i32| done.outcome == Some(how);
+    let Some(kind) = done.kind else {
+        return Ok(());
+    };
+    match kind {
+        Kind::Sigurg | Kind::Sigprof => holds(done.seen.handled, "no handler ran"),
+        Kind::Gc => {
+            holds(done.seen.stopping, "the world was not to be stopped here")?;
+            holds(done.collected > 0, "no collection was finished")
+        }
+        Kind::Yield => holds(
+            done.at_return.is_some_and(|at| !at.to_yield),
+            "no stack check before the return",
+        ),
+        Kind::Grow => holds(
+            stack.is_some_and(|stack| stack.low != done.before.low),
+            "no stack check before the return",
+        ),
+        Kind::Shrink => holds(
+            stack.is_some_and(|stack| stack.size() < done.before.size()),
+            "the stack has not shrunk before the return",
+        ),
+        Kind::Panic => holds(ended(outcome::RECOVERED), "the call did not panic"),
+        Kind::Goexit => holds(ended(outcome::EXITED), "the call did not end its goroutine"),
+        Kind::Fault => match done.outcome {
+            Some(how) => holds(how == outcome::FAULTED, "the call did not fault"),
+            None => holds(done.at_return.is_none(), "the call returned"),
+        },
+        Kind::Second => holds(done.seen.called == 1, "the second call was not finished"),
+        Kind::Detach => Ok(()),
+    }
+}
+
+/// The call must have ended as the disturbance says, or returned.
+fn ended_strangely(done: &Outcome, proved: bool) -> Option<String> {
+    let found = done.outcome?;
+    let wanted = match done.kind {
+        Some(Kind::Panic) if proved => outcome::RECOVERED,
+        Some(Kind::Goexit) if proved => outcome::EXITED,
+        Some(Kind::Fault) if proved => outcome::FAULTED,
+        _ => outcome::RETURNED,
+    };
+    (found != wanted).then(|| format!("the call ended with outcome {found} instead of {wanted}"))
+}
+
+/// Counts and order of what the hooks wrote.
+fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Option<String> {
+    let (text, totals) = write_stream(machine, means.known);
+    let run = Finished {
+        pid: machine.pid() as u32,
+        end: match machine.ending() {
+            Some(Ending::Status(status)) => End::Status(status),
+            Some(Ending::Signal(signal)) => End::Signal(signal),
+            None => End::TimedOut,
+        },
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        load: None,
+        elapsed: std::time::Duration::ZERO,
+    };
+    let judged = stream::judge(
+        text.as_bytes(),
+        stream::Context {
+            run: &run,
+            times: (machine.epoch(), machine.epoch().saturating_add(machine.now())),
+            expected: &[],
+        },
+    );
+    let bad = judged.findings.iter().find_map(|finding| {
+        matches!(finding.answer, oracle::Answer::Diverge(_))
+            .then(|| format!("{}: {}", finding.what, finding.answer))
+    });
+    bad.or_else(|| wrong_counts(&totals, done))
+}
+
+/// Each call is counted once, and has a span if it returned.
+fn wrong_counts(totals: &Totals, done: &Outcome) -> Option<String> {
+    let (entered, spans): (u64, u64) = (totals.entered.iter().sum(), totals.spans.iter().sum());
+    let calls = match done.kind {
+        // The second call is unhooked, and so is the first if it has not begun.
+        Some(Kind::Detach) => 1,
+        _ => 1 + done.seen.called.unsigned_abs() as u64,
+    };
+    let abandoned = u64::from(matches!(
+        done.outcome,
+        Some(outcome::RECOVERED | outcome::EXITED | outcome::FAULTED)
+    ) || (done.outcome.is_none() && done.at_return.is_none()));
+    let least = match done.kind {
+        Some(Kind::Detach) => 0,
+        _ => calls.saturating_sub(totals.skipped_no_room),
+    };
+    if !(least..=calls).contains(&entered) {
+        return Some(format!("{entered} calls counted, {calls} made"));
+    }
+    if spans + abandoned.min(entered) != entered || totals.lost != 0 {
+        return Some(format!(
+            "{entered} calls counted, {abandoned} of them abandoned, {spans} spans, {} lost",
+            totals.lost
+        ));
+    }
+    None
+}
+
+fn write_stream(machine: &mut Machine<'_>, known: &Description) -> (String, Totals) {
+    let mut out = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = Stream::new(&mut out, machine, known.clone()).and_then(|stream| stream.end(machine));
+    let (_, totals) = machine.take_spans();
+    (String::from_utf8_lossy(&out).into_owned(), totals)
+}
+
+/// The stream of a machine that has ended, or as much as there is of it.
+pub(super) fn stream(machine: &mut Machine<'_>, known: &Description) -> String {
+    write_stream(machine, known).0
+}

@@ -1,0 +1,291 @@
+//! A program and the functions to hook -> the [`Matrix`] of one call: every instruction × every kind of disturbance.
+//!
+//! The program is run without hooks first, to learn what it does, and disturbed without hooks at the call and at its return
+//! (the controls): what diverges there is not the hooks' doing. Then it is run hooked up to the call, and stepped through it
+//! once; before each step, a copy of the machine is made for each kind, disturbed, and run to the end.
+
+use gondwana_engine::inject::prepare::{Description, Prepared, Wanted};
+use gondwana_engine::plan::Plan;
+
+use super::board::{Board, Word};
+use super::call::{Call, Step};
+use super::cell::{self, Answer, Cell, Means};
+use super::kind::Kind;
+use super::matrix::{Control, Line, Matrix, Place, Subject};
+use super::outcome::Expected;
+use crate::machine::{Ending, Machine, Pause, Setup, Trouble, Until};
+
+/// Work within which an undisturbed program must end after the call.
+const END_LIMIT: u64 = 20_000_000_000;
+/// Depths that are tried to leave a call little stack.
+const DEPTHS: std::ops::Range<i32> = 1..400;
+
+/// What is disturbed, and how.
+#[derive(Clone, Debug)]
+pub struct Session<'p> {
+    /// The program's file.
+    pub file: &'p [u8],
+    /// How it is started.
+    pub setup: Setup,
+    /// What is hooked.
+    pub wanted: Wanted,
+    /// Frames above the call, for a program with a board.
+    pub depth: i32,
+    /// Only these kinds; all if empty.
+    pub only: Vec<Kind>,
+    /// Only before this step.
+    pub at: Option<usize>,
+}
+
+/// A machine that stands at the call.
+pub struct AtCall<'p> {
+    /// The machine.
+    pub machine: Machine<'p>,
+    /// The call.
+    pub call: Call,
+    /// The board, if the program has one.
+    pub board: Option<Board>,
+    /// What the stream says of the program.
+    pub known: Description,
+}
+
+/// The program without hooks.
+pub struct Unhooked {
+    /// What it does.
+    pub expected: Expected,
+    /// What it does disturbed.
+    pub controls: Vec<Control>,
+}
+
+impl<'p> Session<'p> {
+    /// The program, just started and prepared for its hooks.
+    fn start(&self) -> Result<(Machine<'p>, Option<Board>, Prepared, Description), Trouble> {
+        let mut machine = Machine::start(self.file, self.setup.clone())?;
+        let board = Board::find(&machine);
+        if let Some(board) = board {
+            board.set(&mut machine, Word::Depth, self.depth)?;
+        }
+        let mut known = Description::default();
+        let prepared = machine.prepare(&self.wanted, &mut known)?;
+        Ok((machine, board, prepared, known))
+    }
+
+    /// The unhooked program at the call.
+    ///
+    /// # Errors
+    /// As [`Call::reach`].
+    pub fn unhooked(&self) -> Result<AtCall<'p>, Trouble> {
+        let (mut machine, board, prepared, known) = self.start()?;
+        let call = Call::reach(&mut machine, prepared.plan.plan())?;
+        Ok(AtCall {
+            machine,
+            call,
+            board,
+            known,
+        })
+    }
+
+    /// The hooked program at the call; `change` may break the plan before it is installed.
+    ///
+    /// # Errors
+    /// As [`Call::reach`] and [`Machine::install`].
+    pub fn hooked(
+        &self,
+        change: impl FnOnce(&mut Prepared) -> Result<(), Trouble>,
+    ) -> Result<AtCall<'p>, Trouble> {
+        let (mut machine, board, mut prepared, known) = self.start()?;
+        change(&mut prepared)?;
+        machine.install(&prepared)?;
+        let call = Call::reach(&mut machine, prepared.plan.plan())?;
+        Ok(AtCall {
+            machine,
+            call,
+            board,
+            known,
+        })
+    }
+
+    /// The plan, as it would be installed.
+    ///
+    /// # Errors
+    /// The program cannot be hooked.
+    pub fn plan(&self) -> Result<Plan, Trouble> {
+        Ok(self.start()?.2.plan.plan().clone())
+    }
+
+    /// Bytes of stack that are left at the call.
+    fn room(&self) -> Result<u64, Trouble> {
+        let at = self.unhooked()?;
+        let used = at.call.depth;
+        Ok(at.call.stack.size().saturating_sub(used))
+    }
+
+    /// Sets the depth at which the call finds the least stack: one frame more, and the caller's own check makes it grow.
+    ///
+    /// # Errors
+    /// The program has no board, or its stack is never short.
+    pub fn make_tight(&mut self) -> Result<(), Trouble> {
+        self.depth = DEPTHS.start;
+        let mut last = self.room()?;
+        self.depth += 1;
+        let next = self.room()?;
+        let frame = last.saturating_sub(next);
+        if frame == 0 {
+            return Err(Trouble::Hooks("the depth of the call cannot be chosen".to_owned()));
+        }
+        last = next;
+        // Not further at once than where the smallest guard of any version stops it (runtime/stack.go: 640 bytes).
+        self.depth += (last.saturating_sub(1500) / frame) as i32;
+        last = self.room()?;
+        while DEPTHS.contains(&self.depth) {
+            self.depth += 1;
+            let room = self.room()?;
+            if room > last {
+                self.depth -= 1;
+                return Ok(());
+            }
+            last = room;
+        }
+        Err(Trouble::Hooks("the stack is never short".to_owned()))
+    }
+
+    /// The kinds asked for.
+    fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
+        let all = Kind::ALL.into_iter();
+        all.filter(|kind| self.only.is_empty() || self.only.contains(kind))
+    }
+
+    /// Runs the program without hooks: undisturbed, and as control.
+    ///
+    /// # Errors
+    /// The machine cannot run it, or it does not end.
+    pub fn run_unhooked(&self, mut progress: impl FnMut(&str)) -> Result<Unhooked, Trouble> {
+        let AtCall {
+            mut machine,
+            call,
+            board,
+            known,
+        } = self.unhooked()?;
+        progress("undisturbed, without hooks");
+        let expected: Result<Expected, String> =
+            machine.branch(|machine| expect(machine, &call).map_err(|e| e.to_string()))?;
+        let expected = expected.map_err(Trouble::Hooks)?;
+        let means = Means {
+            call: &call,
+            board,
+            expected: &expected,
+            known: &known,
+            hooked: false,
+        };
+        let mut controls = Vec::new();
+        for place in [Place::Call, Place::Return] {
+            if place == Place::Return {
+                call.run_to(&mut machine, &[call.back], END_LIMIT, Call::is_back)?;
+            }
+            for kind in self.kinds().filter(|kind| !kind.needs_hooks()) {
+                progress(&format!("control: {kind}"));
+                let cell: Cell = machine.branch(|m| cell::run(m, Some(kind), means))?;
+                controls.push(Control {
+                    kind,
+                    place,
+                    answer: cell.answer,
+                });
+            }
+        }
+        Ok(Unhooked { expected, controls })
+    }
+
+    /// The whole matrix. `keep` is given each diverging cell.
+    ///
+    /// # Errors
+    /// The machine cannot run the program.
+    pub fn run(
+        &self,
+        mut progress: impl FnMut(&str),
+        mut keep: impl FnMut(&Step, Option<Kind>, &Cell),
+    ) -> Result<Matrix, Trouble> {
+        let Unhooked { expected, controls } = self.run_unhooked(&mut progress)?;
+        let AtCall {
+            mut machine,
+            call,
+            board,
+            known,
+        } = self.hooked(|_| Ok(()))?;
+        let means = Means {
+            call: &call,
+            board,
+            expected: &expected,
+            known: &known,
+            hooked: true,
+        };
+        let mut lines = Vec::new();
+        let mut undisturbed = None;
+        let steps = call.walk(&mut machine, |machine, step| {
+            if step.index == 0 {
+                progress("undisturbed, hooked");
+                let cell: Cell = machine.branch(|m| cell::run(m, None, means))?;
+                if matches!(cell.answer, Answer::Diverge(_)) {
+                    keep(step, None, &cell);
+                }
+                undisturbed = Some(cell.answer);
+            }
+            if self.at.is_some_and(|at| at != step.index) {
+                return Ok(());
+            }
+            let mut line = Line {
+                step: step.clone(),
+                answers: Vec::new(),
+            };
+            for kind in self.kinds() {
+                progress(&format!("step {}: {kind}", step.index));
+                let cell: Cell = machine.branch(|m| cell::run(m, Some(kind), means))?;
+                if matches!(cell.answer, Answer::Diverge(_)) {
+                    keep(step, Some(kind), &cell);
+                }
+                line.answers.push((kind, cell.answer));
+            }
+            lines.push(line);
+            Ok(())
+        })?;
+        Ok(Matrix {
+            subject: Subject::new(self, &call, machine.image()),
+            undisturbed: undisturbed.unwrap_or_else(|| {
+                Answer::Inconclusive("the call has no instruction of the hook".to_owned())
+            }),
+            controls,
+            steps: steps.len(),
+            lines,
+        })
+    }
+}
+
+/// What the program does from the call on.
+fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
+    let begun = machine.work();
+    let back = call.run_to(machine, &[call.back], END_LIMIT, Call::is_back)?;
+    let frame_pointer = match back {
+        Some(place) => {
+            let regs = machine.registers(machine.current())?;
+            place.stack.depth(regs.rbp) == call.frame_pointer
+        }
+        None => false,
+    };
+    let pause = machine.run(Until::more(machine, END_LIMIT))?;
+    let Pause::Ended(ending) = pause else {
+        return Err(Trouble::Hooks("the program does not end".to_owned()));
+    };
+    let (stdout, stderr) = machine.output();
+    Ok(Expected {
+        ending,
+        stdout: stdout.to_vec(),
+        stderr: stderr.to_vec(),
+        work: machine.work() - begun,
+        frame_pointer,
+    })
+}
+
+/// A program that crashes by itself is no measure for hooks.
+#[must_use]
+pub fn ends_well(expected: &Expected) -> bool {
+    matches!(expected.ending, Ending::Status(_))
+}

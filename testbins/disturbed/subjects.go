@@ -67,12 +67,24 @@ type locals struct {
 	tree  *node
 }
 
+// hide keeps the compiler from seeing that a pointer to the stack is stored, and thus from moving what it points to to
+// the heap.
+//
+//go:nosplit
+//go:noinline
+func hide(p unsafe.Pointer) unsafe.Pointer {
+	x := uintptr(p)
+	return unsafe.Pointer(x ^ 0)
+}
+
 //go:noinline
 func (l *locals) fill(seed int) {
 	for i := range l.words {
 		l.words[i] = uintptr(seed*1000 + i)
 	}
-	l.first, l.self, l.tree = &l.words[0], l, shared
+	l.first = (*uintptr)(hide(unsafe.Pointer(&l.words[0])))
+	l.self = (*locals)(hide(unsafe.Pointer(l)))
+	l.tree = shared
 }
 
 //go:noinline

@@ -17,7 +17,8 @@ const SLOTS: u32 = 64;
 
 /// Arguments of `disturb`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The program runs in the emulated process. The first call of a hooked function is stepped through, and before each
+#[command(
+    after_help = "The program runs in the emulated process. The first call of a hooked function is stepped through, and before each
 instruction of jump, trampoline, displaced prologue and thunk the program is disturbed in every way, each time in a copy
 that runs to its end. It must end as the undisturbed program does without hooks.
 
@@ -26,7 +27,8 @@ Examples:
   gondwana-harness disturb ./tool --hook main.run --only sigurg --only gc
   gondwana-harness disturb ./tool --hook main.run --only grow --at 17
 
-Exit status: 0 no cell diverged, 1 some did or could not be decided, 2 the tool failed or its input is bad.")]
+Exit status: 0 no cell diverged, 1 some did or could not be decided, 2 the tool failed or its input is bad."
+)]
 pub struct Args {
     /// The Go program to disturb
     program: PathBuf,
@@ -64,8 +66,8 @@ pub struct Args {
 /// # Errors
 /// When the tool itself fails, or its input is bad.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let file = std::fs::read(&args.program)
-        .with_context(|| format!("read {}", args.program.display()))?;
+    let file =
+        std::fs::read(&args.program).with_context(|| format!("read {}", args.program.display()))?;
     let mut session = Session {
         file: &file,
         setup: setup(&args.program, &args.args, &args.env, args.seed),

@@ -127,7 +127,12 @@ impl Call {
     /// The first instruction of the function behind the displaced ones.
     #[must_use]
     pub fn body(&self) -> RunAddr {
-        RunAddr::new(self.hook.entry.get().wrapping_add(self.hook.window.len() as u64))
+        RunAddr::new(
+            self.hook
+                .entry
+                .get()
+                .wrapping_add(self.hook.window.len() as u64),
+        )
     }
 
     /// Where the current thread stands, if it runs this call's goroutine.

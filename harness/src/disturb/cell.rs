@@ -214,7 +214,10 @@ fn disturb(machine: &mut Machine<'_>, kind: Kind, means: Means<'_>) -> Result<Se
             })?;
         }
         Kind::Yield => goroutine.make_yield(machine)?,
-        Kind::Grow => goroutine.make_short(machine)?,
+        Kind::Grow => {
+            let rsp = machine.registers(tid)?.rsp;
+            goroutine.make_short(machine, rsp)?;
+        }
         Kind::Shrink => board.set(machine, Word::Control, control::PARK)?,
         Kind::Panic => board.set(machine, Word::Control, control::PANIC)?,
         Kind::Goexit => board.set(machine, Word::Control, control::GOEXIT)?,
@@ -298,7 +301,11 @@ fn backtraces(machine: &Machine<'_>, started: u64) -> String {
     );
     let tids: Vec<Tid> = machine.threads().map(|thread| thread.tid).collect();
     for tid in tids {
-        let running = if tid == machine.current() { ", running" } else { "" };
+        let running = if tid == machine.current() {
+            ", running"
+        } else {
+            ""
+        };
         let g = Goroutine::of(machine, tid).map_or(0, |g| g.address().get());
         let _ = writeln!(text, "\nthread {tid}{running}, g {g:#x}");
         for frame in machine.backtrace(tid) {

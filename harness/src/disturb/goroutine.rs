@@ -94,13 +94,14 @@ impl Goroutine {
         Ok(())
     }
 
-    /// Makes its next stack check find too little room, whatever is left: the stack is copied to a larger one.
+    /// Makes the next stack check at or below `rsp` find too little room, whatever is left: the stack is copied to a larger
+    /// one. (Not more than that: functions with large frames compute how far the stack pointer is above the guard, without
+    /// a sign; `cmd/internal/obj/x86/obj6.go`, `stacksplit`.)
     ///
     /// # Errors
     /// The `g` is not in memory.
-    pub fn make_short(self, machine: &mut Machine<'_>) -> Result<(), Trouble> {
-        let high = self.stack(machine).high;
-        self.set(machine, STACK_GUARD, high)
+    pub fn make_short(self, machine: &mut Machine<'_>, rsp: u64) -> Result<(), Trouble> {
+        self.set(machine, STACK_GUARD, rsp)
     }
 
     fn word(self, machine: &Machine<'_>, offset: u64) -> u64 {

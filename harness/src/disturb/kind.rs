@@ -3,7 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 /// One kind.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The thread gets SIGURG, as for an asynchronous preemption that the runtime wants (1.14 and later). Proof: its
@@ -17,7 +29,7 @@ pub enum Kind {
     /// `stackguard0 = stackPreempt`: the next stack check deschedules the goroutine. Proof: the guard was set back before
     /// the call returned.
     Yield,
-    /// `stackguard0` above the stack pointer: the next stack check copies the stack. Proof: `stack.lo` changed before the
+    /// `stackguard0` = RSP: the next stack check copies the stack to a larger one. Proof: `stack.lo` changed before the
     /// call returned.
     Grow,
     /// The called function waits for a collection, which shrinks its stack. Proof: the stack was smaller when the call

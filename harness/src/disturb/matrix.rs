@@ -227,7 +227,13 @@ impl Matrix {
                 .offset
                 .map_or_else(|| "-".to_owned(), |offset| format!("{offset:x}"));
             let text: String = step.text.chars().take(TEXT).collect();
-            write!(out, "{:>4} {:>5} {:<4}  {text:<TEXT$}", step.index, offset, short(step))?;
+            write!(
+                out,
+                "{:>4} {:>5} {:<4}  {text:<TEXT$}",
+                step.index,
+                offset,
+                short(step)
+            )?;
             for kind in Kind::ALL {
                 let answer = line.answers.iter().find(|(of, _)| *of == kind);
                 write!(out, " {}", letter(answer.map(|(_, answer)| answer)))?;

@@ -175,7 +175,10 @@ fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> 
         text.as_bytes(),
         stream::Context {
             run: &run,
-            times: (machine.epoch(), machine.epoch().saturating_add(machine.now())),
+            times: (
+                machine.epoch(),
+                machine.epoch().saturating_add(machine.now()),
+            ),
             expected: &[],
         },
     );
@@ -194,10 +197,12 @@ fn wrong_counts(totals: &Totals, done: &Outcome) -> Option<String> {
         Some(Kind::Detach) => 1,
         _ => 1 + done.seen.called.unsigned_abs() as u64,
     };
-    let abandoned = u64::from(matches!(
-        done.outcome,
-        Some(outcome::RECOVERED | outcome::EXITED | outcome::FAULTED)
-    ) || (done.outcome.is_none() && done.at_return.is_none()));
+    let abandoned = u64::from(
+        matches!(
+            done.outcome,
+            Some(outcome::RECOVERED | outcome::EXITED | outcome::FAULTED)
+        ) || (done.outcome.is_none() && done.at_return.is_none()),
+    );
     let least = match done.kind {
         Some(Kind::Detach) => 0,
         _ => calls.saturating_sub(totals.skipped_no_room),

@@ -131,7 +131,9 @@ impl<'p> Session<'p> {
         let next = self.room()?;
         let frame = last.saturating_sub(next);
         if frame == 0 {
-            return Err(Trouble::Hooks("the depth of the call cannot be chosen".to_owned()));
+            return Err(Trouble::Hooks(
+                "the depth of the call cannot be chosen".to_owned(),
+            ));
         }
         last = next;
         // Not further at once than where the smallest guard of any version stops it (runtime/stack.go: 640 bytes).

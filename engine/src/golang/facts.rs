@@ -45,6 +45,7 @@ impl Facts {
             nosplit_limit: nosplit_limit(minor),
             race_stack_factor: if minor >= 20 { 2 } else { 1 },
             elides_wrappers: minor >= 12,
+            frame_pointers: minor >= 7,
         })
     }
 }

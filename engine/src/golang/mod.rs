@@ -162,4 +162,6 @@ pub struct Facts {
     /// Whether tracebacks and `runtime.Callers` leave out wrapper frames (1.12 and later). Where they do not, a frame
     /// hook adds one frame.
     pub elides_wrappers: bool,
+    /// Functions keep RBP for their callers (`cmd/internal/obj/go.go`, `framepointer_enabled`).
+    pub frame_pointers: bool,
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::disturb::case::Disturbed;
 use crate::executor::native::hooked::Agent;
 use crate::executor::unicorn::{program, relocation::STACKS};
 use crate::oracle::{Answer, Finding};
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Case::Native(native) => {
             replay_native(&native, &Agent::find().context("find this program")?)?
         }
+        Case::Disturbed(case) => return disturbed(&case),
     };
     for finding in &findings {
         println!("{}: {}", finding.what, finding.answer);
@@ -55,4 +57,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             .all(|finding| finding.answer == Answer::Agree),
     );
     Ok(ExitCode::from(status))
+}
+
+/// One cell of a matrix, with all that a divergence leaves.
+fn disturbed(case: &Disturbed) -> Result<ExitCode> {
+    let matrix = case.replay(|step, cell| {
+        println!("before {:x} {}", step.at.get(), step.text);
+        if let Some(remains) = &cell.remains {
+            print!(
+                "standard output:\n{}standard error:\n{}{}",
+                String::from_utf8_lossy(&remains.stdout),
+                String::from_utf8_lossy(&remains.stderr),
+                remains.backtrace
+            );
+        }
+    })?;
+    print!("{}", matrix.render());
+    Ok(ExitCode::from(matrix.exit_status()))
 }

@@ -94,6 +94,15 @@ pub struct Counts {
     pub inconclusive: u64,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call => "call",
+            Self::Return => "return",
+        })
+    }
+}
+
 impl Counts {
     /// Counts one more.
     pub const fn add(&mut self, answer: &Answer) {
@@ -181,6 +190,21 @@ impl Matrix {
             .filter(|c| matches!(c.answer, Answer::Diverge(_) | Answer::Inconclusive(_)))
     }
 
+    /// What diverged or could not be decided, a line each.
+    pub fn findings(&self) -> impl Iterator<Item = String> + '_ {
+        let bad = |answer: &Answer| matches!(answer, Answer::Diverge(_) | Answer::Inconclusive(_));
+        let undisturbed =
+            bad(&self.undisturbed).then(|| format!("undisturbed: {}", self.undisturbed));
+        let controls = self
+            .bad_controls()
+            .map(|c| format!("without hooks, {} at the {}: {}", c.kind, c.place, c.answer));
+        let cells = self.lines.iter().flat_map(move |line| {
+            let answers = line.answers.iter().filter(move |(_, answer)| bad(answer));
+            answers.map(|(kind, answer)| format!("step {}, {kind}: {answer}", line.step.index))
+        });
+        undisturbed.into_iter().chain(controls).chain(cells)
+    }
+
     /// Exit status that follows: 0 if nothing diverged and all could be decided, else 1.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
@@ -240,20 +264,9 @@ impl Matrix {
             }
             writeln!(out)?;
         }
-        writeln!(out, "\nundisturbed: {}", self.undisturbed)?;
-        for control in self.bad_controls() {
-            writeln!(
-                out,
-                "without hooks, {} at the {:?}: {}",
-                control.kind, control.place, control.answer
-            )?;
-        }
-        for line in &self.lines {
-            for (kind, answer) in &line.answers {
-                if matches!(answer, Answer::Diverge(_) | Answer::Inconclusive(_)) {
-                    writeln!(out, "step {}, {kind}: {answer}", line.step.index)?;
-                }
-            }
+        writeln!(out)?;
+        for finding in self.findings() {
+            writeln!(out, "{finding}")?;
         }
         writeln!(out, "{} instructions: {}", self.steps, self.counts())
     }

@@ -12,10 +12,14 @@
 //! | `call` | reaching the call, stepping through it |
 //! | `cell`, `outcome` | one disturbance, and the answer to it |
 //! | `session`, `matrix` | all of them, as a table |
+//! | `case` | a diverging cell, kept and replayed |
+//! | `full` | the test program's shapes in all versions |
 
 pub mod board;
 pub mod call;
+pub mod case;
 pub mod cell;
+pub mod full;
 pub mod goroutine;
 pub mod kind;
 pub mod matrix;

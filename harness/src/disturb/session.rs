@@ -268,7 +268,10 @@ fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
     let frame_pointer = match back {
         Some(place) => {
             let regs = machine.registers(machine.current())?;
-            place.stack.depth(regs.rbp) == call.frame_pointer
+            let kept = machine
+                .image()
+                .is_some_and(|image| image.facts().frame_pointers);
+            kept && place.stack.depth(regs.rbp) == call.frame_pointer
         }
         None => false,
     };

@@ -177,7 +177,7 @@ fn never_fired(patterns: &[String], hooks: &[report::Hook]) -> Result<Vec<String
 }
 
 /// SHA-256 as text.
-fn digest(data: &[u8]) -> String {
+pub(crate) fn digest(data: &[u8]) -> String {
     Sha256::digest(data)
         .iter()
         .map(|byte| format!("{byte:02x}"))

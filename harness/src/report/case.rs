@@ -22,6 +22,8 @@ pub enum Case {
     Relocation(Box<relocation::Case>),
     /// Runs of the whole program.
     Native(Box<Native>),
+    /// A disturbed run of the whole program in the emulated process.
+    Disturbed(Box<crate::disturb::case::Disturbed>),
 }
 
 /// What native runs need.

@@ -2,7 +2,7 @@
 
 use iced_x86::Instruction;
 
-use super::{Source, advance, displacement, out_of_reach};
+use super::{Source, displacement};
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::site::Refusal;
 
@@ -22,10 +22,8 @@ pub(super) fn emit(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let instruction = source.instruction;
-    let unreachable = || out_of_reach(instruction);
-    let target = slide.run(LinkAddr::new(instruction.near_branch_target()));
-    let next = advance(at, length(instruction)).ok_or_else(unreachable)?;
-    let new = displacement(next, target).ok_or_else(unreachable)?;
+    let target = LinkAddr::new(instruction.near_branch_target());
+    let new = displacement(instruction, target, (at, length(instruction)), slide)?;
     if instruction.is_jmp_short_or_near() {
         out.push(0xe9);
     } else {

@@ -9,7 +9,7 @@
 
 use iced_x86::Instruction;
 
-use super::{Source, advance, displacement, out_of_reach};
+use super::{Source, displacement, out_of_reach};
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::site::Refusal;
 
@@ -28,11 +28,12 @@ pub(super) fn emit(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let instruction = source.instruction;
-    let unreachable = || out_of_reach(instruction);
-    let target = slide.run(LinkAddr::new(instruction.near_branch_target()));
-    let next = advance(at, length(instruction)).ok_or_else(unreachable)?;
-    let new = displacement(next, target).ok_or_else(unreachable)?;
-    let (_, before) = source.bytes.split_last().ok_or_else(unreachable)?;
+    let target = LinkAddr::new(instruction.near_branch_target());
+    let new = displacement(instruction, target, (at, length(instruction)), slide)?;
+    let (_, before) = source
+        .bytes
+        .split_last()
+        .ok_or_else(|| out_of_reach(instruction))?;
     out.extend_from_slice(before);
     out.push(OVER.len() as u8);
     out.extend(OVER);

@@ -1,6 +1,6 @@
 //! RIP-relative operands: the 32-bit displacement is computed anew, all other bytes stay, immediates included.
 
-use super::{Source, advance, displacement, out_of_reach};
+use super::{Source, displacement, out_of_reach};
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::site::Refusal;
 
@@ -10,10 +10,10 @@ pub(super) fn emit(
     slide: Slide,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let unreachable = || out_of_reach(source.instruction);
-    let target = slide.run(LinkAddr::new(source.instruction.ip_rel_memory_address()));
-    let next = advance(at, source.bytes.len()).ok_or_else(unreachable)?;
-    let new = displacement(next, target).ok_or_else(unreachable)?;
+    let instruction = source.instruction;
+    let unreachable = || out_of_reach(instruction);
+    let target = LinkAddr::new(instruction.ip_rel_memory_address());
+    let new = displacement(instruction, target, (at, source.bytes.len()), slide)?;
     let (before, rest) = source
         .bytes
         .split_at_checked(source.displacement_at)

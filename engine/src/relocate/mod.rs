@@ -69,14 +69,13 @@ pub fn window(
     }
     let mut resume = None;
     if let (Some(first), true) = (displaced.first(), falls_through(displaced)) {
-        let unreachable = || out_of_reach(first);
         let end = LinkAddr::new(first.ip())
             .checked_add(window.len() as u64)
-            .ok_or_else(unreachable)?;
-        let next = advance(at, bytes.len() + BACK).ok_or_else(unreachable)?;
+            .ok_or_else(|| out_of_reach(first))?;
+        let back = displacement(first, end, (at, bytes.len() + BACK), slide)?;
         resume = u32::try_from(bytes.len()).ok();
         bytes.push(0xe9);
-        bytes.extend(displacement(next, slide.run(end)).ok_or_else(unreachable)?);
+        bytes.extend(back);
     }
     Ok(Relocated {
         bytes,
@@ -205,14 +204,25 @@ fn out_of_reach(instruction: &Instruction) -> Refusal {
     )
 }
 
-fn advance(at: RunAddr, bytes: usize) -> Option<RunAddr> {
-    at.checked_add(u64::try_from(bytes).ok()?)
+/// The 32-bit displacement from the end of the `len` bytes that `instruction` takes at `at`, to where `target` has gone.
+fn displacement(
+    instruction: &Instruction,
+    target: LinkAddr,
+    (at, len): (RunAddr, usize),
+    slide: Slide,
+) -> Result<[u8; 4], Refusal> {
+    let distance = || {
+        let next = advance(at, len)?;
+        let distance = slide.run(target).get().wrapping_sub(next.get()) as i64;
+        i32::try_from(distance).ok()
+    };
+    distance()
+        .map(i32::to_le_bytes)
+        .ok_or_else(|| out_of_reach(instruction))
 }
 
-/// The 32-bit displacement from `next`, one past the instruction, to `target`.
-fn displacement(next: RunAddr, target: RunAddr) -> Option<[u8; 4]> {
-    let distance = target.get().wrapping_sub(next.get()) as i64;
-    i32::try_from(distance).ok().map(i32::to_le_bytes)
+fn advance(at: RunAddr, bytes: usize) -> Option<RunAddr> {
+    at.checked_add(u64::try_from(bytes).ok()?)
 }
 
 pub mod check;

@@ -87,11 +87,16 @@ impl State {
     /// The state at a function's entry: every register and every byte of the stack is what it is.
     pub(in crate::verify) fn at_entry(terms: &mut Terms, ip: u64) -> Self {
         let regs = std::array::from_fn(|n| terms.atom(Atom::Register(Phase::Entry, n as u8)));
+        Self::new(Phase::Entry, ip, regs, BTreeMap::new())
+    }
+
+    /// A state in which nothing has happened yet in its phase.
+    fn new(phase: Phase, ip: u64, regs: [Val; 16], stack: BTreeMap<i64, [Byte; 8]>) -> Self {
         Self {
-            phase: Phase::Entry,
+            phase,
             ip,
             regs,
-            stack: BTreeMap::new(),
+            stack,
             base: regs[RSP],
             flags: Flags::Unknown,
             path: Vec::new(),
@@ -118,19 +123,8 @@ impl State {
         let base = regs[RSP];
         regs[RSP] = terms.offset(base, depth);
         let mut state = Self {
-            phase: Phase::Exit,
-            ip,
-            regs,
-            stack: self.stack.clone(),
             base,
-            flags: Flags::Unknown,
-            path: Vec::new(),
-            events: Vec::new(),
-            tsc: 0,
-            failed_exchanges: 0,
-            stack_writes: 0,
-            marks: Vec::new(),
-            generalised: None,
+            ..Self::new(Phase::Exit, ip, regs, self.stack.clone())
         };
         let end = depth.checked_add(i64::from(args))?;
         for at in depth..end {

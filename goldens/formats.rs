@@ -14,6 +14,8 @@ use gondwana_engine::plan::{Document, SCHEMA as PLAN};
 use gondwana_engine::ring::{Record, decode, layout};
 use gondwana_engine::site::table::{self, Footer, Header, Row, Totals};
 use gondwana_engine::site::{Finder, Refusal, RefusalCode};
+use gondwana_harness::disturb::case::Disturbed;
+use gondwana_harness::disturb::kind::Kind;
 use gondwana_harness::executor::native::process::{Ready, Scenario};
 use gondwana_harness::generate::relocation;
 use gondwana_harness::oracle::Answer;
@@ -271,8 +273,12 @@ fn report() -> Format {
         }],
         hooks: vec![Hook {
             name: "main.f".into(),
+            strategy: "frame".into(),
+            abi: "abi0".into(),
+            args: 8,
             entered: 1,
             spans: 1,
+            callers: BTreeMap::from([(String::new(), 1), ("main.g".into(), 1)]),
             inlined: 1,
             deviation: Some("callers+1".into()),
         }],
@@ -311,6 +317,19 @@ fn case() -> Format {
             scenario: scenario(ready),
         }))
     };
+    let disturbed = |kind| {
+        Case::Disturbed(Box::new(Disturbed {
+            program: "/x".into(),
+            sha256: "00".into(),
+            patterns: vec!["main.*".into()],
+            args: vec!["a".into()],
+            env: vec!["KEY=value".into()],
+            seed: 1,
+            depth: 1,
+            kind,
+            step: 1,
+        }))
+    };
     let relocation = |pre| {
         Case::Relocation(Box::new(relocation::Case {
             function: "main.f".into(),
@@ -343,6 +362,8 @@ fn case() -> Format {
     let values = [
         native(Ready::Text("t".into())),
         native(Ready::Tcp(1)),
+        disturbed(None),
+        disturbed(Some(Kind::Gc)),
         relocation(PreRelease::Released),
         relocation(PreRelease::Candidate(1)),
     ]

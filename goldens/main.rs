@@ -6,12 +6,14 @@
 //! | `refusals` | `goldens/refusals`: each reason code | `goldens/inputs`, or made up here |
 //! | `plans` | `goldens/plans`: trampolines, for each ABI and range of versions | made up here |
 //! | `modules` | `goldens/modules`: the synthetic module, for each range of versions | made up here |
+//! | `inspects` | `goldens/inspects`: a program of each range of versions | made up here |
 //! | `shapes` | `goldens/shapes`: members and types of each versioned format | values of every kind |
 //!
 //! None needs a Go toolchain. `cargo xtask test` fails if a snapshot belongs to no test.
 
 mod formats;
 mod input;
+mod inspects;
 mod modules;
 mod plans;
 mod program;

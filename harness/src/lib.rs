@@ -4,6 +4,7 @@ pub mod build;
 pub mod cache;
 pub mod cmd;
 pub mod disturb;
+pub mod events;
 pub mod executor;
 pub mod generate;
 pub mod machine;

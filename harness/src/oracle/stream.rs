@@ -29,6 +29,8 @@ pub struct Fired {
     pub entered: u64,
     /// Calls with a span line.
     pub spans: u64,
+    /// Those, by the hooked function during whose call they were made; `None`: during no other's.
+    pub callers: BTreeMap<Option<u32>, u64>,
 }
 
 /// A stream, judged.
@@ -92,8 +94,8 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
     }
     judged.header = Some(header);
     judged.order(lines.order.take(), lines.time.take());
-    judged.nesting(&mut lines);
-    judged.end(&lines, context);
+    let callers = judged.nesting(&mut lines);
+    judged.end(&lines, &callers, context);
     judged
 }
 
@@ -173,19 +175,21 @@ impl Judged {
         );
     }
 
-    fn nesting(&mut self, lines: &mut Lines) {
-        let answer = match (nesting::check(&mut lines.kept), lines.dropped) {
-            (Err(what), _) => Answer::Diverge(what),
-            (Ok(()), 0) => Answer::Agree,
-            (Ok(()), dropped) => {
-                Answer::Inconclusive(format!("{dropped} spans were not looked at"))
+    fn nesting(&mut self, lines: &mut Lines) -> nesting::Callers {
+        let (answer, callers) = match (nesting::check(&mut lines.kept), lines.dropped) {
+            (Err(what), _) => (Answer::Diverge(what), nesting::Callers::new()),
+            (Ok(callers), 0) => (Answer::Agree, callers),
+            (Ok(callers), dropped) => {
+                let why = format!("{dropped} spans were not looked at");
+                (Answer::Inconclusive(why), callers)
             }
         };
         self.say("nesting of each goroutine", answer);
+        callers
     }
 
     /// Everything that needs the end line.
-    fn end(&mut self, lines: &Lines, context: Context<'_>) {
+    fn end(&mut self, lines: &Lines, callers: &nesting::Callers, context: Context<'_>) {
         let Some(end) = self.end.clone() else {
             self.say(
                 "end",
@@ -202,11 +206,12 @@ impl Judged {
             None => Vec::new(),
         };
         let mut missing = 0;
-        for (((name, &entered), &said), &seen) in names
+        for (hook, (((name, &entered), &said), &seen)) in names
             .iter()
             .zip(&end.entered)
             .zip(&end.spans)
             .zip(&lines.spans)
+            .enumerate()
         {
             missing += entered.saturating_sub(seen);
             let answer = if said != seen {
@@ -221,6 +226,11 @@ impl Judged {
                 name: name.clone(),
                 entered,
                 spans: seen,
+                callers: callers
+                    .iter()
+                    .filter(|((callee, _), _)| *callee as usize == hook)
+                    .map(|(&(_, caller), &calls)| (caller, calls))
+                    .collect(),
             });
         }
         let accounted = end.lost.saturating_add(end.malformed);

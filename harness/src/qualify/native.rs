@@ -1,5 +1,6 @@
 //! The sections `output` and `stream`: the program unhooked twice, then hooked.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -202,6 +203,17 @@ fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
         .collect()
     });
     let header = runs.stream.header.as_ref();
+    let name = |id: Option<u32>| {
+        let fired = id.and_then(|id| runs.stream.fired.get(id as usize));
+        fired.map_or_else(String::new, |fired| fired.name.clone())
+    };
+    let callers = |fired: &stream::Fired| {
+        let mut callers = BTreeMap::new();
+        for (&caller, &calls) in &fired.callers {
+            *callers.entry(name(caller)).or_default() += calls;
+        }
+        callers
+    };
     let hooks = runs
         .stream
         .fired
@@ -211,8 +223,12 @@ fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
             let hook = header.and_then(|header| header.hooks.get(id));
             Hook {
                 name: fired.name.clone(),
+                strategy: hook.map_or_else(String::new, |hook| hook.strategy.clone()),
+                abi: hook.map_or_else(String::new, |hook| hook.abi.clone()),
+                args: hook.map_or(0, |hook| hook.args),
                 entered: fired.entered,
                 spans: fired.spans,
+                callers: callers(fired),
                 inlined: hook.map_or(0, |hook| hook.inlined),
                 deviation: hook.and_then(|hook| hook.deviation.clone()),
             }

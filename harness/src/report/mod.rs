@@ -4,13 +4,15 @@
 pub mod case;
 pub mod table;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::oracle::{Answer, Finding};
 use crate::verdict::{Counts, Verdict};
 
 /// Name and version of the form of `report.json`; the version is raised with every change of it.
-pub const SCHEMA: &str = "gondwana.report/1";
+pub const SCHEMA: &str = "gondwana.report/2";
 
 /// The report.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -109,10 +111,19 @@ impl Section {
 pub struct Hook {
     /// The function.
     pub name: String,
+    /// `frame`.
+    pub strategy: String,
+    /// `abi0` or `abi-internal`.
+    pub abi: String,
+    /// Bytes of stack arguments and spill area.
+    pub args: u32,
     /// Calls that got a frame.
     pub entered: u64,
     /// Calls with a span.
     pub spans: u64,
+    /// Those, by the name of the hooked function during whose call they were made; the empty name: during no other's. A
+    /// call is in nobody's count if the clocks of two CPUs leave open who made it.
+    pub callers: BTreeMap<String, u64>,
     /// Places where the compiler inlined it: calls there are not seen.
     pub inlined: u32,
     /// What the program can notice of the hook.

@@ -3,6 +3,8 @@
 //! Two time stamps are taken on the CPUs that the goroutine ran on; counters of two CPUs may be some ticks apart, so an
 //! overlap of less than [`SKEW`] is let pass, if the two calls returned on different threads.
 
+use std::collections::BTreeMap;
+
 use gondwana_engine::event::SpanLine;
 
 /// Nanoseconds.
@@ -11,6 +13,8 @@ const SKEW: u64 = 2_000;
 /// What matters of a span line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Call {
+    /// Id of the hook.
+    hook: u32,
     /// Goroutine; the scheduler's own stacks have id 0 and are told apart by their M.
     stack: (u64, u64),
     start: u64,
@@ -22,6 +26,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(span: &SpanLine) -> Self {
         Self {
+            hook: span.span,
             stack: (span.g, if span.g == 0 { span.m } else { 0 }),
             start: span.start,
             end: span.start.saturating_add(span.dur),
@@ -31,8 +36,14 @@ impl Call {
     }
 }
 
-/// Sorts the calls; the first pair that cannot be.
-pub(super) fn check(calls: &mut [Call]) -> Result<(), String> {
+/// How many calls of a hook were made inside a call of another one (or of its own): by id of the callee and of the caller;
+/// no caller: inside no other hooked call.
+pub(super) type Callers = BTreeMap<(u32, Option<u32>), u64>;
+
+/// Sorts the calls; who called whom, or the first pair that cannot be. Calls whose caller cannot be told from the clocks
+/// of two CPUs are in nobody's count.
+pub(super) fn check(calls: &mut [Call]) -> Result<Callers, String> {
+    let mut callers = Callers::new();
     // Of calls that begin in the same nanosecond the outer one lies less deep.
     calls.sort_unstable_by_key(|c| (c.stack, c.start, c.depth, std::cmp::Reverse(c.end)));
     let mut open: Vec<Call> = Vec::new();
@@ -43,7 +54,10 @@ pub(super) fn check(calls: &mut [Call]) -> Result<(), String> {
         {
             open.pop();
         }
+        let mut caller = None;
+        let mut is_certain = true;
         if let Some(outer) = open.last() {
+            let outer_hook = outer.hook;
             let skew = if outer.tid == call.tid { 0 } else { SKEW };
             let apart = call.start.saturating_add(skew) >= outer.end;
             let inside = call.end <= outer.end.saturating_add(skew) && call.depth > outer.depth;
@@ -61,11 +75,16 @@ pub(super) fn check(calls: &mut [Call]) -> Result<(), String> {
             }
             if apart {
                 open.pop();
+                is_certain = false;
             }
+            caller = Some(outer_hook);
+        }
+        if is_certain {
+            *callers.entry((call.hook, caller)).or_default() += 1;
         }
         open.push(*call);
     }
-    Ok(())
+    Ok(callers)
 }
 
 #[cfg(test)]
@@ -74,6 +93,7 @@ mod tests {
 
     fn call(g: u64, start: u64, end: u64, depth: u64) -> Call {
         Call {
+            hook: depth as u32,
             stack: (g, 0),
             start,
             end,
@@ -94,9 +114,12 @@ mod tests {
             call(1, 100, 120, 64),
             call(1, 120, 130, 500), // deeper, but behind
         ];
-        check(&mut calls).unwrap();
+        let callers = check(&mut calls).unwrap();
         calls.reverse();
-        check(&mut calls).unwrap();
+        assert_eq!(check(&mut calls).unwrap(), callers);
+        let of = |hook, caller| callers.get(&(hook, caller)).copied().unwrap_or(0);
+        assert_eq!((of(64, None), of(128, Some(64)), of(500, None)), (3, 2, 1));
+        assert_eq!((of(256, Some(64)), of(200, Some(128))), (1, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod disturb;
 pub mod events;
 pub mod executor;
 pub mod generate;
+pub mod layouts;
 pub mod machine;
 pub mod oracle;
 pub mod outcome;

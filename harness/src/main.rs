@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gondwana_harness::cmd::{disturb, emulate, qualify, replay, run, testbin, toolchain};
+use gondwana_harness::cmd::{disturb, emulate, layouts, qualify, replay, run, testbin, toolchain};
 
 /// Proves that Gondwana's hooks on a Go program are harmless
 #[derive(Parser, Debug)]
@@ -26,6 +26,8 @@ enum Command {
     /// Run a program hooked, for qualify
     #[command(name = "__run", hide = true)]
     Run(run::Args),
+    /// Compare what the engine knows about Go versions with real toolchains
+    Layouts(layouts::Args),
     /// Build a test program and print where it is
     Testbin(testbin::Args),
     /// List, install, find and remove Go toolchains
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Disturb(args) => disturb::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
+        Command::Layouts(args) => layouts::run(&args),
         Command::Testbin(args) => testbin::run(&args),
         Command::Toolchain(args) => toolchain::run(&args),
     };

@@ -68,11 +68,10 @@ impl Frame {
 
     /// Bytes that must be free below RSP at entry, on a goroutine's stack and on g0.
     pub(crate) fn need(&self, callee: CalleeStack, facts: &Facts, race: bool) -> (u32, u32) {
-        let factor = if race { facts.race_stack_factor } else { 1 };
         let below = match callee {
             CalleeStack::Checked => 16,
             CalleeStack::Leaf(frame) => frame.saturating_add(16),
-            CalleeStack::Nosplit => facts.nosplit_limit.saturating_mul(factor).saturating_add(8),
+            CalleeStack::Nosplit => facts.nosplit_limit(race).saturating_add(8),
         };
         let need = (self.size + 16).saturating_add(below);
         (need, need.max(self.size + 16 + G0_RESERVE))

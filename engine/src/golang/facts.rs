@@ -1,9 +1,11 @@
 //! [`GoVersion`] -> [`Facts`].
 //!
-//! The ranges below are the whole knowledge of "which version does what"; a version outside 1.5 to 1.27 is refused,
-//! never guessed. Betas and release candidates are treated as the release that they became.
+//! Everything is computed from [`super::tables`] by the compiler, once for each release at which something changed. A
+//! version outside 1.5 to 1.27 has no facts. Betas and release candidates are treated as the release that they became.
 
-use super::{Abi, Facts, GoVersion, PclntabGeneration, RuntimeOffsets, layouts};
+use super::layouts::{self, FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
+use super::tables::{self, Release};
+use super::{Abi, GoVersion, PclntabGeneration};
 
 /// The oldest minor version that is known.
 pub const OLDEST: u16 = 5;
@@ -18,109 +20,194 @@ pub struct Unsupported {
     pub found: GoVersion,
 }
 
+/// Everything that is known about one Go version.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Facts {
+    /// Generation of the line table.
+    pub pclntab: PclntabGeneration,
+    /// Layout of `runtime.moduledata`.
+    pub module: &'static ModuleLayout,
+    /// Whether `pcHeader.textStart` is filled (1.18 to 1.25; before there is none, later it is 0).
+    pub pc_header_has_text_start: bool,
+    /// Layout of `runtime._func`.
+    pub func: &'static FuncLayout,
+    /// Inline trees (1.9 and later).
+    pub inline: Option<&'static InlineLayout>,
+    /// Offsets in `g`, `m`.
+    pub runtime: RuntimeOffsets,
+    /// ABI of compiled functions: [`Abi::AbiInternal`] from 1.17.
+    pub compiled_abi: Abi,
+    /// `_panic.argp`, through 1.25: a frame between a deferred function and `gopanic` must move it
+    /// (`runtime/panic.go`, `gorecover`). From 1.26 `recover` unwinds and skips wrapper frames instead.
+    pub panic_argp: Option<u32>,
+    /// Value of `funcID_wrapper` (`internal/abi/symtab.go`), 1.12 and later.
+    pub func_id_wrapper: Option<u8>,
+    /// Value of the `_func.flag` bit `ASM`, 1.18 and later.
+    pub func_flag_asm: Option<u8>,
+    /// PCDATA index and value that forbid asynchronous preemption (1.14 and later).
+    pub unsafe_point: Option<(u32, i32)>,
+    /// Bytes that a chain of nosplit functions may use below the stack guard (`runtime/stack.go`: guard - small -
+    /// system), without and with the race detector.
+    pub(crate) nosplit_limits: [u32; 2],
+    /// Whether tracebacks and `runtime.Callers` leave out wrapper frames (1.12 and later). Where they do not, a frame
+    /// hook adds one frame.
+    pub elides_wrappers: bool,
+    /// Functions keep RBP for their callers (`cmd/internal/obj/go.go`, `framepointer_enabled`).
+    pub frame_pointers: bool,
+}
+/// The releases at which facts change, oldest first.
+static EPOCHS: [Release; epochs().1] = {
+    let (all, count) = epochs();
+    let mut out = [Release::new(0, 0); epochs().1];
+    let mut index = 0;
+    while index < count {
+        out[index] = all[index];
+        index += 1;
+    }
+    out
+};
+
+/// More than there are releases with changes.
+const MOST_EPOCHS: usize = 64;
+
+/// The releases at which a table that facts are computed from changes, and how many there are.
+const fn epochs() -> ([Release; MOST_EPOCHS], usize) {
+    let mut out = [Release::new(0, 0); MOST_EPOCHS];
+    let mut count = 0;
+    let mut last = Release::new(0, 0);
+    while let Some(next) = tables::next_change(last) {
+        out[count] = next;
+        count += 1;
+        last = next;
+    }
+    (out, count)
+}
+
+/// A value for each of [`EPOCHS`].
+macro_rules! each_epoch {
+    ($of:path, $first:expr) => {{
+        let mut out = [$first; EPOCHS.len()];
+        let mut index = 0;
+        while index < EPOCHS.len() {
+            out[index] = $of(EPOCHS[index]);
+            index += 1;
+        }
+        out
+    }};
+}
+
+static MODULES: [ModuleLayout; EPOCHS.len()] =
+    each_epoch!(layouts::module, layouts::module(EPOCHS[0]));
+static FUNCS: [FuncLayout; EPOCHS.len()] = each_epoch!(layouts::func, layouts::func(EPOCHS[0]));
+static INLINES: [Option<InlineLayout>; EPOCHS.len()] = each_epoch!(layouts::inline, None);
+static FACTS: [Facts; EPOCHS.len()] = {
+    let mut out = [Facts::at(0); EPOCHS.len()];
+    let mut index = 0;
+    while index < EPOCHS.len() {
+        out[index] = Facts::at(index);
+        index += 1;
+    }
+    out
+};
+
 impl Facts {
     /// What holds for `version`, or why nothing is known about it.
     pub fn for_version(version: GoVersion) -> Result<Self, Unsupported> {
-        let GoVersion { minor, patch, .. } = version;
-        if !(OLDEST..=NEWEST).contains(&minor) {
+        if !(OLDEST..=NEWEST).contains(&version.minor) {
             return Err(Unsupported { found: version });
         }
-        Ok(Self {
-            pclntab: generation(minor),
-            module: layouts::module(minor),
-            pc_header_has_text_start: (18..=25).contains(&minor),
-            func: layouts::func(minor, patch),
-            inline: layouts::inline(minor),
-            runtime: runtime_offsets(minor, patch),
-            compiled_abi: if minor >= 17 {
+        Ok(Self::as_of(version.into()))
+    }
+
+    /// What holds for the newest version that is known.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self::as_of(Release::new(NEWEST, u16::MAX))
+    }
+
+    fn as_of(release: Release) -> Self {
+        let after = EPOCHS.partition_point(|&epoch| epoch <= release);
+        FACTS[after.saturating_sub(1)]
+    }
+
+    /// What holds from `EPOCHS[epoch]` on.
+    const fn at(epoch: usize) -> Self {
+        let release = EPOCHS[epoch];
+        let func_id_wrapper = small(layouts::index("FuncIDWrapper", release));
+        Self {
+            pclntab: generation(release),
+            module: &MODULES[epoch],
+            pc_header_has_text_start: tables::PC_HEADER.offset("textStart", release).is_some(),
+            func: &FUNCS[epoch],
+            inline: INLINES[epoch].as_ref(),
+            runtime: layouts::runtime(release),
+            compiled_abi: if layouts::index("IntArgRegs", release).is_some() {
                 Abi::AbiInternal
             } else {
                 Abi::Abi0
             },
-            panic_argp: (minor <= 25).then_some(0),
-            func_id_wrapper: func_id_wrapper(minor),
-            func_flag_asm: (minor >= 18).then_some(4),
-            // 1.14 says it in PCDATA_RegMapIndex, which 1.15 renamed to PCDATA_UnsafePoint; value and index agree.
-            unsafe_point: (minor >= 14).then_some((0, -2)),
-            nosplit_limit: nosplit_limit(minor),
-            race_stack_factor: if minor >= 20 { 2 } else { 1 },
-            elides_wrappers: minor >= 12,
-            frame_pointers: minor >= 7,
-        })
+            panic_argp: layouts::panic_argp(release),
+            func_id_wrapper,
+            func_flag_asm: small(layouts::index("FuncFlagAsm", release)),
+            unsafe_point: unsafe_point(release),
+            nosplit_limits: [nosplit_limit(false, release), nosplit_limit(true, release)],
+            // A function that no traceback shows came with its funcID.
+            elides_wrappers: func_id_wrapper.is_some(),
+            frame_pointers: release.reaches(tables::FRAME_POINTERS),
+        }
+    }
+
+    /// Bytes that a chain of nosplit functions may use below the stack guard; `race`: in a program with the race detector.
+    #[must_use]
+    pub fn nosplit_limit(&self, race: bool) -> u32 {
+        self.nosplit_limits[usize::from(race)]
     }
 }
 
-/// The magic numbers of `debug/gosym/pclntab.go` and `cmd/link/internal/ld/pcln.go`.
-const fn generation(minor: u16) -> PclntabGeneration {
-    match minor {
-        0..=15 => PclntabGeneration::Go1_2,
-        16 | 17 => PclntabGeneration::Go1_16,
-        18 | 19 => PclntabGeneration::Go1_18,
-        _ => PclntabGeneration::Go1_20,
+const fn small(value: Option<u32>) -> Option<u8> {
+    match value {
+        Some(value @ 0..=255) => Some(value as u8),
+        Some(_) => panic!("a constant that does not fit"),
+        None => None,
     }
 }
 
-/// `runtime/runtime2.go`, types `g` and `m`.
-const fn runtime_offsets(minor: u16, patch: u16) -> RuntimeOffsets {
-    let g_goid = match minor {
-        0..=5 => 184,
-        6..=8 => 192,
-        9..=22 => 152,
-        23 | 24 => 160,
-        _ => 152,
+const fn generation(release: Release) -> PclntabGeneration {
+    let Some(magic) = layouts::index("pclntab magic", release) else {
+        panic!("a release without a magic number")
     };
-    let (m_procid, m_gsignal) = if minor >= 25 { (64, 72) } else { (72, 80) };
-    let m_id = match (minor, patch) {
-        (0..=5, _) => 192,
-        (6..=8, _) => 184,
-        // goSigStack (40 bytes) came with 1.9.3.
-        (9, 0..=2) => 184,
-        (9..=11, _) => 224,
-        (25, _) => 224,
-        _ => 232,
+    let mut index = 0;
+    while index < PclntabGeneration::ALL.len() {
+        if PclntabGeneration::ALL[index].magic() == magic {
+            return PclntabGeneration::ALL[index];
+        }
+        index += 1;
+    }
+    panic!("an unknown magic number")
+}
+
+/// 1.14 says it in PCDATA_RegMapIndex, with a literal, which 1.15 renamed to PCDATA_UnsafePoint; value and index agree.
+const fn unsafe_point(release: Release) -> Option<(u32, i32)> {
+    let value = match tables::constant_in("UnsafePointUnsafe", false, release) {
+        Some(value) => value as i32,
+        // Asynchronous preemption came with 1.14 (`runtime/preempt.go`, `isAsyncSafePoint`).
+        None if tables::constant_in("FuncID_asyncPreempt", false, release).is_some() => -2,
+        None => return None,
     };
-    let g_preempt = match minor {
-        0..=5 => 224,
-        6..=8 => 232,
-        9 | 10 => 192,
-        23 | 24 => 185,
-        _ => 177,
+    let index = match layouts::index("PCDATA_UnsafePoint", release) {
+        Some(index) => Some(index),
+        None => layouts::index("PCDATA_RegMapIndex", release),
     };
-    RuntimeOffsets {
-        g_stack_lo: 0,
-        g_stack_hi: 8,
-        g_panic: 32,
-        g_m: 48,
-        g_goid,
-        g_preempt,
-        m_g0: 0,
-        m_gsignal,
-        m_procid,
-        m_id,
-        m_id_is_32_bits: minor <= 9,
+    match index {
+        Some(index) => Some((index, value)),
+        None => panic!("a release with half an unsafe point"),
     }
 }
 
-/// `funcID_wrapper`: `cmd/internal/objabi/funcid.go` to 1.20, `internal/abi/symtab.go` later.
-const fn func_id_wrapper(minor: u16) -> Option<u8> {
-    match minor {
-        0..=11 => None,
-        12 | 13 => Some(20),
-        14..=17 => Some(22),
-        18..=21 => Some(21),
-        22..=24 => Some(22),
-        _ => Some(23),
-    }
-}
-
-/// StackGuard - StackSmall - StackSystem: `cmd/internal/obj/stack.go`, later `cmd/internal/objabi/stack.go`.
-const fn nosplit_limit(minor: u16) -> u32 {
-    match minor {
-        0..=5 => 512,
-        6 | 7 => 592,
-        8..=13 => 752,
-        14 => 768,
-        _ => 800,
+const fn nosplit_limit(race: bool, release: Release) -> u32 {
+    match tables::constant_in("stackNosplit", race, release) {
+        Some(limit) => limit as u32,
+        None => panic!("a release without a limit"),
     }
 }
 

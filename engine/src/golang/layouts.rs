@@ -1,11 +1,41 @@
-//! Byte layouts of the structures that the linker writes and the runtime reads: `runtime.moduledata`,
-//! `runtime._func` and the elements of inline trees.
-//!
-//! One table per change of the structure. Each names the versions it holds for; the field order is that of
-//! `runtime/symtab.go` (moduledata, inline trees until 1.20), `runtime/runtime2.go` (`_func`) and, for inline trees
-//! later, `runtime/symtabinl.go`, at the tags of those versions.
+//! Typed views of the tables: the fields that the engine reads, by name instead of by text, computed by the compiler.
 
-use super::ModuleLayout;
+use super::tables::{self, FUNC, G, INLINED_CALL, M, MODULEDATA, PANIC, Release, Structure};
+
+/// Byte offsets of the fields of `runtime.moduledata` (`runtime/symtab.go`). `None`: the version has no such field.
+/// Slices are pointer, length, capacity; `bitvector` is `int32` length, padding, pointer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "each field is named as in runtime/symtab.go")]
+pub struct ModuleLayout {
+    pub size: u32,
+    pub pc_header: Option<u32>,
+    pub funcnametab: Option<u32>,
+    pub cutab: Option<u32>,
+    pub filetab: u32,
+    pub pctab: Option<u32>,
+    pub pclntable: u32,
+    pub ftab: u32,
+    pub findfunctab: u32,
+    pub minpc: u32,
+    pub maxpc: u32,
+    pub text: u32,
+    pub etext: u32,
+    pub noptrdata: u32,
+    pub data: u32,
+    pub bss: u32,
+    pub noptrbss: u32,
+    pub end: u32,
+    pub rodata: Option<u32>,
+    pub gofunc: Option<u32>,
+    pub epclntab: Option<u32>,
+    pub textsectmap: Option<u32>,
+    pub modulename: u32,
+    pub hasmain: Option<u32>,
+    pub bad: Option<u32>,
+    pub gcdatamask: u32,
+    pub gcbssmask: u32,
+    pub next: u32,
+}
 
 /// Byte offsets of the fields of `runtime._func` (`runtime/runtime2.go`) and of what follows it in the line table.
 ///
@@ -46,91 +76,6 @@ pub struct FuncLayout {
     pub funcdata_is_offset: bool,
 }
 
-/// 1.5 to 1.10.0: the word at 16 is the legacy frame size.
-const FUNC_1_5: FuncLayout = FuncLayout {
-    size: 40,
-    entry_is_offset: false,
-    name: 8,
-    args: 12,
-    deferreturn: None,
-    pcsp: 20,
-    npcdata: 32,
-    cu_offset: None,
-    start_line: None,
-    func_id: None,
-    func_id_is_32_bits: false,
-    flag: None,
-    nfuncdata: 36,
-    nfuncdata_is_32_bits: true,
-    funcdata_is_offset: false,
-};
-/// 1.10.1 to 1.11: that word became `funcID`.
-const FUNC_1_10_1: FuncLayout = FuncLayout {
-    func_id: Some(16),
-    func_id_is_32_bits: true,
-    ..FUNC_1_5
-};
-/// 1.12 to 1.15.
-const FUNC_1_12: FuncLayout = FuncLayout {
-    deferreturn: Some(16),
-    func_id: Some(36),
-    func_id_is_32_bits: false,
-    nfuncdata: 39,
-    nfuncdata_is_32_bits: false,
-    ..FUNC_1_10_1
-};
-/// 1.16: `cuOffset` came in front of `funcID`.
-const FUNC_1_16: FuncLayout = FuncLayout {
-    size: 44,
-    cu_offset: Some(36),
-    func_id: Some(40),
-    nfuncdata: 43,
-    ..FUNC_1_12
-};
-/// 1.17: `flag` took a byte of padding.
-const FUNC_1_17: FuncLayout = FuncLayout {
-    flag: Some(41),
-    ..FUNC_1_16
-};
-/// 1.18 and 1.19: `entry` became an offset, funcdata became offsets.
-const FUNC_1_18: FuncLayout = FuncLayout {
-    size: 40,
-    entry_is_offset: true,
-    name: 4,
-    args: 8,
-    deferreturn: Some(12),
-    pcsp: 16,
-    npcdata: 28,
-    cu_offset: Some(32),
-    func_id: Some(36),
-    flag: Some(37),
-    nfuncdata: 39,
-    funcdata_is_offset: true,
-    ..FUNC_1_17
-};
-/// 1.20 and later: `startLine` came in front of `funcID`.
-const FUNC_1_20: FuncLayout = FuncLayout {
-    size: 44,
-    start_line: Some(36),
-    func_id: Some(40),
-    flag: Some(41),
-    nfuncdata: 43,
-    ..FUNC_1_18
-};
-
-/// The layout of `_func` in `go1.MINOR.PATCH`.
-pub(super) const fn func(minor: u16, patch: u16) -> &'static FuncLayout {
-    match (minor, patch) {
-        (0..=9, _) | (10, 0) => &FUNC_1_5,
-        (10 | 11, _) => &FUNC_1_10_1,
-        (12..=15, _) => &FUNC_1_12,
-        (16, _) => &FUNC_1_16,
-        (17, _) => &FUNC_1_17,
-        (18 | 19, _) => &FUNC_1_18,
-        _ => &FUNC_1_20,
-    }
-}
-
 /// Where inline trees are found and what an element looks like (1.9 and later).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InlineLayout {
@@ -144,228 +89,174 @@ pub struct InlineLayout {
     pub name: u32,
 }
 
-/// 1.9 to 1.11: parent, file, line, func.
-const INLINE_1_9: InlineLayout = InlineLayout {
-    pcdata: 1,
-    funcdata: 2,
-    size: 16,
-    name: 12,
-};
-/// 1.12: parent (16 bits), funcID, padding, file, line, func, parentPc.
-const INLINE_1_12: InlineLayout = InlineLayout {
-    size: 20,
-    ..INLINE_1_9
-};
-/// 1.13 to 1.15: the register maps came in front.
-const INLINE_1_13: InlineLayout = InlineLayout {
-    pcdata: 2,
-    funcdata: 4,
-    ..INLINE_1_12
-};
-/// 1.16 to 1.19: the register maps' funcdata went.
-const INLINE_1_16: InlineLayout = InlineLayout {
-    funcdata: 3,
-    ..INLINE_1_13
-};
-/// 1.20 and later: funcID, padding, nameOff, parentPc, startLine.
-const INLINE_1_20: InlineLayout = InlineLayout {
-    size: 16,
-    name: 4,
-    ..INLINE_1_16
-};
+/// Byte offsets of the fields of `runtime.g`, `runtime.m` and `runtime._panic` that hook code reads
+/// (`runtime/runtime2.go`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RuntimeOffsets {
+    /// `g.stack.lo`
+    pub g_stack_lo: u32,
+    /// `g.stack.hi`
+    pub g_stack_hi: u32,
+    /// `g._panic`
+    pub g_panic: u32,
+    /// `g.m`
+    pub g_m: u32,
+    /// `g.goid` (64 bits in every version)
+    pub g_goid: u32,
+    /// `g.preempt`, one byte: the goroutine is to be preempted
+    pub g_preempt: u32,
+    /// `m.g0`
+    pub m_g0: u32,
+    /// `m.gsignal`
+    pub m_gsignal: u32,
+    /// `m.procid`: the Linux thread id, 64 bits
+    pub m_procid: u32,
+    /// `m.id`
+    pub m_id: u32,
+    /// Whether `m.id` is an `int32` (up to 1.9) rather than an `int64`.
+    pub m_id_is_32_bits: bool,
+}
 
-/// The inline trees of `go1.MINOR`.
-pub(super) const fn inline(minor: u16) -> Option<&'static InlineLayout> {
-    match minor {
-        0..=8 => None,
-        9..=11 => Some(&INLINE_1_9),
-        12 => Some(&INLINE_1_12),
-        13..=15 => Some(&INLINE_1_13),
-        16..=19 => Some(&INLINE_1_16),
-        _ => Some(&INLINE_1_20),
+/// The offset of a field that every release has.
+const fn always(structure: &Structure, path: &str, release: Release) -> u32 {
+    match structure.offset(path, release) {
+        Some(offset) => offset,
+        None => panic!("a release without that field"),
     }
 }
 
-/// 1.5 and 1.6.
-const MODULE_1_5: ModuleLayout = ModuleLayout {
-    size: 0x130,
-    pc_header: None,
-    funcnametab: None,
-    cutab: None,
-    filetab: 0x30,
-    pctab: None,
-    pclntable: 0,
-    ftab: 0x18,
-    findfunctab: 0x48,
-    minpc: 0x50,
-    maxpc: 0x58,
-    text: 0x60,
-    etext: 0x68,
-    noptrdata: 0x70,
-    data: 0x80,
-    bss: 0x90,
-    noptrbss: 0xa0,
-    end: 0xb0,
-    rodata: None,
-    gofunc: None,
-    epclntab: None,
-    textsectmap: None,
-    modulename: 0xe0,
-    hasmain: None,
-    bad: None,
-    gcdatamask: 0x108,
-    gcbssmask: 0x118,
-    next: 0x128,
-};
-/// 1.7: types, etypes, itablinks, typemap.
-const MODULE_1_7: ModuleLayout = ModuleLayout {
-    size: 0x160,
-    modulename: 0x108,
-    gcdatamask: 0x130,
-    gcbssmask: 0x140,
-    next: 0x158,
-    ..MODULE_1_5
-};
-/// 1.8 and 1.9: textsectmap, plugins.
-const MODULE_1_8: ModuleLayout = ModuleLayout {
-    size: 0x1b8,
-    textsectmap: Some(0xd8),
-    modulename: 0x160,
-    gcdatamask: 0x188,
-    gcbssmask: 0x198,
-    next: 0x1b0,
-    ..MODULE_1_7
-};
-/// 1.10 to 1.15: hasmain, bad.
-const MODULE_1_10: ModuleLayout = ModuleLayout {
-    size: 0x1c8,
-    hasmain: Some(0x188),
-    bad: Some(0x1b8),
-    gcdatamask: 0x190,
-    gcbssmask: 0x1a0,
-    next: 0x1c0,
-    ..MODULE_1_8
-};
-/// 1.16 and 1.17: the line table was cut into pcHeader, funcnametab, cutab, filetab, pctab, pclntable.
-const MODULE_1_16: ModuleLayout = ModuleLayout {
-    size: 0x218,
-    pc_header: Some(0),
-    funcnametab: Some(0x8),
-    cutab: Some(0x20),
-    filetab: 0x38,
-    pctab: Some(0x50),
-    pclntable: 0x68,
-    ftab: 0x80,
-    findfunctab: 0x98,
-    minpc: 0xa0,
-    maxpc: 0xa8,
-    text: 0xb0,
-    etext: 0xb8,
-    noptrdata: 0xc0,
-    data: 0xd0,
-    bss: 0xe0,
-    noptrbss: 0xf0,
-    end: 0x100,
-    rodata: None,
-    gofunc: None,
-    epclntab: None,
-    textsectmap: Some(0x128),
-    modulename: 0x1b0,
-    hasmain: Some(0x1d8),
-    bad: Some(0x208),
-    gcdatamask: 0x1e0,
-    gcbssmask: 0x1f0,
-    next: 0x210,
-};
-/// 1.18 and 1.19: rodata, gofunc.
-const MODULE_1_18: ModuleLayout = ModuleLayout {
-    size: 0x228,
-    rodata: Some(0x128),
-    gofunc: Some(0x130),
-    textsectmap: Some(0x138),
-    modulename: 0x1c0,
-    hasmain: Some(0x1e8),
-    bad: Some(0x218),
-    gcdatamask: 0x1f0,
-    gcbssmask: 0x200,
-    next: 0x220,
-    ..MODULE_1_16
-};
-/// 1.20: covctrs, ecovctrs.
-const MODULE_1_20: ModuleLayout = ModuleLayout {
-    size: 0x238,
-    end: 0x110,
-    rodata: Some(0x138),
-    gofunc: Some(0x140),
-    textsectmap: Some(0x148),
-    modulename: 0x1d0,
-    hasmain: Some(0x1f8),
-    bad: Some(0x228),
-    gcdatamask: 0x200,
-    gcbssmask: 0x210,
-    next: 0x230,
-    ..MODULE_1_18
-};
-/// 1.21 and 1.22: inittasks.
-const MODULE_1_21: ModuleLayout = ModuleLayout {
-    size: 0x250,
-    modulename: 0x1e8,
-    hasmain: Some(0x210),
-    bad: Some(0x240),
-    gcdatamask: 0x218,
-    gcbssmask: 0x228,
-    next: 0x248,
-    ..MODULE_1_20
-};
-/// 1.23 to 1.25: bad moved behind hasmain.
-const MODULE_1_23: ModuleLayout = ModuleLayout {
-    size: 0x248,
-    bad: Some(0x211),
-    next: 0x240,
-    ..MODULE_1_21
-};
-/// 1.26: epclntab.
-const MODULE_1_26: ModuleLayout = ModuleLayout {
-    size: 0x250,
-    epclntab: Some(0x148),
-    textsectmap: Some(0x150),
-    modulename: 0x1f0,
-    hasmain: Some(0x218),
-    bad: Some(0x219),
-    gcdatamask: 0x220,
-    gcbssmask: 0x230,
-    next: 0x248,
-    ..MODULE_1_23
-};
-/// 1.27: typedesclen, itaboffset and itabsize in place of typelinks and itablinks.
-const MODULE_1_27: ModuleLayout = ModuleLayout {
-    size: 0x238,
-    rodata: Some(0x150),
-    gofunc: Some(0x158),
-    epclntab: Some(0x160),
-    textsectmap: Some(0x168),
-    modulename: 0x1d8,
-    hasmain: Some(0x200),
-    bad: Some(0x201),
-    gcdatamask: 0x208,
-    gcbssmask: 0x218,
-    next: 0x230,
-    ..MODULE_1_26
-};
-
-/// The layout of `runtime.moduledata` in `go1.MINOR`.
-pub(super) const fn module(minor: u16) -> &'static ModuleLayout {
-    match minor {
-        0..=6 => &MODULE_1_5,
-        7 => &MODULE_1_7,
-        8 | 9 => &MODULE_1_8,
-        10..=15 => &MODULE_1_10,
-        16 | 17 => &MODULE_1_16,
-        18 | 19 => &MODULE_1_18,
-        20 => &MODULE_1_20,
-        21 | 22 => &MODULE_1_21,
-        23..=25 => &MODULE_1_23,
-        26 => &MODULE_1_26,
-        _ => &MODULE_1_27,
+/// The offset and width of a field that was renamed.
+const fn renamed(
+    structure: &Structure,
+    old: &str,
+    new: &str,
+    release: Release,
+) -> Option<(u32, u32)> {
+    match structure.find(new, release) {
+        Some(place) => Some(place),
+        None => structure.find(old, release),
     }
+}
+
+pub(super) const fn module(release: Release) -> ModuleLayout {
+    let md = &MODULEDATA;
+    let Some(size) = md.size_in(release) else {
+        panic!("a release without moduledata")
+    };
+    ModuleLayout {
+        size,
+        pc_header: md.offset("pcHeader", release),
+        funcnametab: md.offset("funcnametab", release),
+        cutab: md.offset("cutab", release),
+        filetab: always(md, "filetab", release),
+        pctab: md.offset("pctab", release),
+        pclntable: always(md, "pclntable", release),
+        ftab: always(md, "ftab", release),
+        findfunctab: always(md, "findfunctab", release),
+        minpc: always(md, "minpc", release),
+        maxpc: always(md, "maxpc", release),
+        text: always(md, "text", release),
+        etext: always(md, "etext", release),
+        noptrdata: always(md, "noptrdata", release),
+        data: always(md, "data", release),
+        bss: always(md, "bss", release),
+        noptrbss: always(md, "noptrbss", release),
+        end: always(md, "end", release),
+        rodata: md.offset("rodata", release),
+        gofunc: md.offset("gofunc", release),
+        epclntab: md.offset("epclntab", release),
+        textsectmap: md.offset("textsectmap", release),
+        modulename: always(md, "modulename", release),
+        hasmain: md.offset("hasmain", release),
+        bad: md.offset("bad", release),
+        gcdatamask: always(md, "gcdatamask", release),
+        gcbssmask: always(md, "gcbssmask", release),
+        next: always(md, "next", release),
+    }
+}
+
+pub(super) const fn func(release: Release) -> FuncLayout {
+    let entry_is_offset = FUNC.offset("entry", release).is_none();
+    let Some((name, _)) = renamed(&FUNC, "nameoff", "nameOff", release) else {
+        panic!("a release without nameoff")
+    };
+    let Some((nfuncdata, nfuncdata_width)) = FUNC.find("nfuncdata", release) else {
+        panic!("a release without nfuncdata")
+    };
+    let func_id = FUNC.find("funcID", release);
+    FuncLayout {
+        // What Go calls the structure may be padded; the offsets of pcdata follow its last field.
+        size: nfuncdata + nfuncdata_width,
+        entry_is_offset,
+        name,
+        args: always(&FUNC, "args", release),
+        deferreturn: FUNC.offset("deferreturn", release),
+        pcsp: always(&FUNC, "pcsp", release),
+        npcdata: always(&FUNC, "npcdata", release),
+        cu_offset: FUNC.offset("cuOffset", release),
+        start_line: FUNC.offset("startLine", release),
+        func_id: match func_id {
+            Some((offset, _)) => Some(offset),
+            None => None,
+        },
+        func_id_is_32_bits: matches!(func_id, Some((_, 4))),
+        flag: FUNC.offset("flag", release),
+        nfuncdata,
+        nfuncdata_is_32_bits: nfuncdata_width == 4,
+        // `moduledata.gofunc` is what they are offsets from.
+        funcdata_is_offset: MODULEDATA.offset("gofunc", release).is_some(),
+    }
+}
+
+pub(super) const fn inline(release: Release) -> Option<InlineLayout> {
+    let Some(size) = INLINED_CALL.size_in(release) else {
+        return None;
+    };
+    let name = renamed(&INLINED_CALL, "func_", "nameOff", release);
+    match (
+        name,
+        index("PCDATA_InlTreeIndex", release),
+        index("FUNCDATA_InlTree", release),
+    ) {
+        (Some((name, _)), Some(pcdata), Some(funcdata)) => Some(InlineLayout {
+            pcdata,
+            funcdata,
+            size,
+            name,
+        }),
+        _ => panic!("a release with half an inline tree"),
+    }
+}
+
+/// A constant that is small and not negative.
+pub(super) const fn index(name: &str, release: Release) -> Option<u32> {
+    match tables::constant_in(name, false, release) {
+        Some(value @ 0..=0xffff_ffff) => Some(value as u32),
+        Some(_) => panic!("a constant that does not fit"),
+        None => None,
+    }
+}
+
+pub(super) const fn runtime(release: Release) -> RuntimeOffsets {
+    let Some((m_id, m_id_width)) = M.find("id", release) else {
+        panic!("a release without m.id")
+    };
+    RuntimeOffsets {
+        g_stack_lo: always(&G, "stack.lo", release),
+        g_stack_hi: always(&G, "stack.hi", release),
+        g_panic: always(&G, "_panic", release),
+        g_m: always(&G, "m", release),
+        g_goid: always(&G, "goid", release),
+        g_preempt: always(&G, "preempt", release),
+        m_g0: always(&M, "g0", release),
+        m_gsignal: always(&M, "gsignal", release),
+        m_procid: always(&M, "procid", release),
+        m_id,
+        m_id_is_32_bits: m_id_width == 4,
+    }
+}
+
+/// `_panic.argp`, while it is what `recover` compares.
+pub(super) const fn panic_argp(release: Release) -> Option<u32> {
+    PANIC.offset("argp", release)
 }

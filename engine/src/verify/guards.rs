@@ -33,14 +33,7 @@ impl Spec<'_> {
         match self.hook.callee_stack {
             CalleeStack::Checked => CHECKED_NEED,
             CalleeStack::Leaf(frame) => i64::from(frame) + CHECKED_NEED,
-            CalleeStack::Nosplit => {
-                let factor = if self.race {
-                    self.facts.race_stack_factor
-                } else {
-                    1
-                };
-                i64::from(self.facts.nosplit_limit) * i64::from(factor) + 8
-            }
+            CalleeStack::Nosplit => i64::from(self.facts.nosplit_limit(self.race)) + 8,
         }
     }
 

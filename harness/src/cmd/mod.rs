@@ -2,6 +2,7 @@
 
 pub mod disturb;
 pub mod emulate;
+pub mod layouts;
 pub mod qualify;
 pub mod replay;
 pub mod run;

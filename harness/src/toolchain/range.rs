@@ -1,4 +1,4 @@
-//! Text such as `1.12..1.14`, `1.21..`, `..1.9`, `1.9.2,1.13` or `all` -> the Go versions that it selects.
+//! Text such as `1.12..1.14`, `1.21..`, `..1.9`, `1.9.2,1.13` `all` or `patches` -> the Go versions that it selects.
 //!
 //! A range runs from minor version to minor version, both included, and selects the last patch of each; single
 //! versions may be any release, known or not. It never selects less than the text says: a bound that is no known minor
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use gondwana_engine::golang::GoVersion;
 
-use super::versions::{LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, last_patch, resolve};
+use super::versions::{LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, PATCHES, last_patch, resolve};
 
 /// Go versions to work on, oldest first, each once; at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,8 @@ pub struct GoRange {
 impl GoRange {
     /// How the text is written, for the help of commands.
     pub const SYNTAX: &'static str = "A RANGE is a list of versions and of spans between minor versions: 1.9.2,1.13 or 1.12..1.14 or 1.21.. or ..1.9,1.27;
-a minor version means its last patch; `latest` is the newest known one, `all` is all of them.";
+a minor version means its last patch; `latest` is the newest known one, `all` is all of them,
+`patches` the patch releases around each change of a structure within a minor version.";
 
     /// The last patch of every known minor version.
     #[must_use]
@@ -48,6 +49,7 @@ impl FromStr for GoRange {
         for term in text.split(',').map(str::trim) {
             match term.split_once("..") {
                 _ if term == "all" => versions.extend(LAST_PATCHES),
+                _ if term == "patches" => versions.extend(PATCHES),
                 _ if term == "latest" => versions.extend(last_patch(NEWEST_MINOR)),
                 None => versions.push(resolve(term)?),
                 Some((from, to)) => {

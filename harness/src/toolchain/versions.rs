@@ -33,6 +33,27 @@ pub const LAST_PATCHES: [GoVersion; 23] = [
     GoVersion::new(27, 4),
 ];
 
+/// Patch releases on both sides of each change of a structure within a minor version, where the module proxies have
+/// them; the last patches are those of [`LAST_PATCHES`].
+pub const PATCHES: [GoVersion; 16] = [
+    GoVersion::new(9, 2),
+    GoVersion::new(9, 3),
+    GoVersion::new(10, 0),
+    GoVersion::new(10, 2),
+    GoVersion::new(13, 12),
+    GoVersion::new(14, 4),
+    GoVersion::new(14, 7),
+    GoVersion::new(16, 3),
+    GoVersion::new(16, 4),
+    GoVersion::new(18, 0),
+    GoVersion::new(18, 4),
+    GoVersion::new(23, 10),
+    GoVersion::new(24, 5),
+    GoVersion::new(24, 6),
+    GoVersion::new(26, 10),
+    GoVersion::new(27, 3),
+];
+
 /// The oldest supported minor version.
 pub const OLDEST_MINOR: u16 = LAST_PATCHES[0].minor;
 /// The newest supported minor version.
@@ -103,6 +124,43 @@ mod tests {
             "2.0",
         ] {
             assert_eq!(name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn changes_within_a_minor_version_lie_between_verified_releases() {
+        use gondwana_engine::golang::tables::{CONSTANTS, Release, STRUCTURES};
+        let verified: Vec<Release> = PATCHES
+            .into_iter()
+            .chain(LAST_PATCHES)
+            .map(Release::from)
+            .collect();
+        let mut changes: Vec<Release> = Vec::new();
+        for structure in STRUCTURES {
+            changes.extend(structure.size.iter().map(|change| change.since));
+            for field in structure.fields {
+                changes.extend(field.offset.iter().map(|change| change.since));
+            }
+        }
+        for constant in CONSTANTS {
+            changes.extend(constant.value.iter().map(|change| change.since));
+        }
+        changes.retain(|since| since.patch > 0);
+        changes.sort_unstable();
+        changes.dedup();
+        assert!(changes.len() >= 5, "{changes:?}");
+        for since in changes {
+            let of_minor = |one: &&Release| one.minor == since.minor;
+            let mut before = verified.iter().filter(of_minor);
+            assert!(
+                before.any(|&one| one < since),
+                "no release before {since:?}"
+            );
+            let mut after = verified.iter().filter(of_minor);
+            assert!(
+                after.any(|&one| one >= since),
+                "no release from {since:?} on"
+            );
         }
     }
 

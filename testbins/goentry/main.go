@@ -16,6 +16,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -68,7 +69,10 @@ func main() {
 	group.Add(1)
 	go spawn(5)
 	group.Wait()
-	// What spawned has signalled from inside hooked functions; give their last instructions time to run.
-	time.Sleep(20 * time.Millisecond)
+	// What spawned has signalled from inside hooked functions; their last instructions are still to run. Go 1.5 counts
+	// goroutines of its own, hence the bound.
+	for i := 0; i < 20 || i < 500 && runtime.NumGoroutine() > 1; i++ {
+		time.Sleep(time.Millisecond)
+	}
 	fmt.Println(total)
 }

@@ -107,6 +107,24 @@ func main() {
 			return
 		}
 	}
-	time.Sleep(10 * time.Millisecond)
-	fmt.Println(total)
+	// Finalizers run one after the other: when this one runs, the others have returned.
+	last := make(chan bool, 1)
+	sentinel(last)
+	for {
+		runtime.GC()
+		select {
+		case <-last:
+			fmt.Println(total)
+			return
+		case <-late:
+			fmt.Println("the last finalizer is missing")
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+//go:noinline
+func sentinel(last chan<- bool) {
+	runtime.SetFinalizer(new([512]byte), func(*[512]byte) { last <- true })
 }

@@ -28,9 +28,11 @@ func hot(n int) int {
 //go:noinline
 func cold(n int) int { return hot(-n) }
 
+// spin calls hot so often, and longer if the time is not up.
+//
 //go:noinline
-func spin(until time.Time) (n int) {
-	for time.Now().Before(until) {
+func spin(least int, until time.Time) (n int) {
+	for n < least || time.Now().Before(until) {
 		for i := 0; i < 1000; i++ {
 			n = hot(n)
 		}
@@ -45,7 +47,7 @@ func main() {
 	if err := pprof.StartCPUProfile(ioutil.Discard); err != nil {
 		fmt.Println(err)
 	}
-	n := spin(time.Now().Add(300 * time.Millisecond))
+	n := spin(100000, time.Now().Add(300 * time.Millisecond))
 	pprof.StopCPUProfile()
 	fmt.Println(n > 0, stderr)
 }

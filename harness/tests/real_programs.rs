@@ -71,6 +71,7 @@ fn check(program: &Program) {
         },
         seed: 1,
         relocation: true,
+        exit: None,
         expected: Vec::new(),
     };
     let report = qualify(&request, |_| {}).unwrap();

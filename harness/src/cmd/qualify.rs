@@ -94,6 +94,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         },
         seed: args.seed,
         relocation: true,
+        exit: None,
         expected: Vec::new(),
     };
     let shown = std::io::stderr().is_terminal();

@@ -38,6 +38,18 @@ pub fn judge(unhooked: [&Finished; 2], hooked: &Finished) -> Vec<Finding> {
     findings
 }
 
+/// Whether the unhooked program ended with the exit status that is promised of it.
+#[must_use]
+pub fn judge_exit(promised: i32, unhooked: &Finished) -> Finding {
+    Finding {
+        what: "promised exit status".to_owned(),
+        answer: match unhooked.end {
+            End::Status(status) if status == promised => Answer::Agree,
+            end => Answer::Diverge(format!("unhooked {end}, promised {promised}")),
+        },
+    }
+}
+
 fn compare(
     first: &(impl AsRef<[u8]> + ?Sized),
     second: &(impl AsRef<[u8]> + ?Sized),
@@ -84,6 +96,17 @@ mod tests {
             stderr: Vec::new(),
             load: None,
             elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn an_exit_status_that_was_not_promised_diverges() {
+        assert!(judge_exit(2, &run("", End::Status(2))).answer.agrees());
+        for end in [End::Status(66), End::Signal(2), End::TimedOut] {
+            assert!(matches!(
+                judge_exit(2, &run("", end)).answer,
+                Answer::Diverge(_)
+            ));
         }
     }
 

@@ -6,6 +6,7 @@
 mod native;
 mod relocation;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -42,8 +43,52 @@ pub struct Request {
     pub seed: u64,
     /// Whether the whole program's relocation is checked.
     pub relocation: bool,
+    /// The exit status of the unhooked program, where that is known.
+    pub exit: Option<i32>,
     /// What the stream must say, where that is known.
     pub expected: Vec<Expected>,
+}
+
+/// A program and what has been decided about each of its functions: made once, whatever is run of it.
+pub struct Subject<'d> {
+    /// Its file, for people.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// The program.
+    pub image: Image<'d>,
+    /// Where it can be hooked.
+    pub sites: Vec<Site<'d>>,
+    /// Where it cannot, by the function's entry.
+    pub refusals: Refusals,
+}
+
+impl<'d> Subject<'d> {
+    /// Reads the program and looks at each of its functions.
+    ///
+    /// # Errors
+    /// It is no Go program.
+    pub fn of(name: &str, data: &'d [u8]) -> Result<Self> {
+        let image = Image::parse(data).with_context(|| name.to_owned())?;
+        let (sites, refusals) = decide(&image);
+        Ok(Self {
+            name: name.to_owned(),
+            sha256: digest(data),
+            image,
+            sites,
+            refusals,
+        })
+    }
+
+    /// How many functions are refused, by reason.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let mut reasons = BTreeMap::new();
+        for (_, refusal) in &self.refusals {
+            *reasons.entry(refusal.code.to_string()).or_default() += 1;
+        }
+        reasons
+    }
 }
 
 /// Makes all checks and writes `report.json` and the failing cases.
@@ -53,33 +98,49 @@ pub struct Request {
 pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Report> {
     let name = request.program.display().to_string();
     let data = std::fs::read(&request.program).with_context(|| name.clone())?;
-    let image = Image::parse(&data).with_context(|| name.clone())?;
+    progress("looking for places to hook");
+    let subject = Subject::of(&name, &data)?;
+    check(&subject, request, progress)
+}
+
+/// As [`qualify`], for a program that has been read.
+///
+/// # Errors
+/// As [`qualify`].
+pub fn check(
+    subject: &Subject<'_>,
+    request: &Request,
+    mut progress: impl FnMut(&str),
+) -> Result<Report> {
+    let Subject {
+        image,
+        sites,
+        refusals,
+        ..
+    } = subject;
     let patterns = if request.patterns.is_empty() {
         vec![DEFAULT_PATTERN.to_owned()]
     } else {
         request.patterns.clone()
     };
-    let selected = HookSpec::parse(&patterns)?.select(&image)?;
+    let selected = HookSpec::parse(&patterns)?.select(image)?;
     std::fs::create_dir_all(&request.out)
         .with_context(|| format!("create {}", request.out.display()))?;
 
-    progress("looking for places to hook");
-    let (sites, refusals) = decide(&image);
-    let sha256 = digest(&data);
     let mut evidence = Evidence::default();
     let mut skipped: Vec<Skipped> = Vec::new();
     let mut sections = Vec::new();
     if request.relocation {
         let section = relocation::section(
-            &image,
-            &sites,
+            image,
+            sites,
             request,
             &mut evidence,
             &mut skipped,
             &mut progress,
         )?;
         sections.push(section);
-        skipped.push(refused(&refusals));
+        skipped.push(refused(subject));
     } else {
         skipped.push(Skipped {
             what: "functions".to_owned(),
@@ -87,7 +148,7 @@ pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Repo
             why: "relocation was not asked for".to_owned(),
         });
     }
-    let native = native::sections(request, &patterns, &sha256, &mut progress)?;
+    let native = native::sections(request, &patterns, &subject.sha256, &mut progress)?;
     sections.extend(native.sections);
     skipped.extend(native.skipped);
     for section in &sections {
@@ -99,8 +160,8 @@ pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Repo
     let report = Report {
         schema: report::SCHEMA.to_owned(),
         program: Program {
-            path: name,
-            sha256,
+            path: subject.name.clone(),
+            sha256: subject.sha256.clone(),
             go: image.version().to_string(),
             functions: image.functions().len() as u64,
             hookable: sites.len() as u64,
@@ -130,7 +191,8 @@ pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Repo
     Ok(report)
 }
 
-type Refusals = Vec<(gondwana_engine::addr::LinkAddr, Refusal)>;
+/// Refused functions by their entry.
+pub type Refusals = Vec<(gondwana_engine::addr::LinkAddr, Refusal)>;
 
 fn decide<'d>(image: &Image<'d>) -> (Vec<Site<'d>>, Refusals) {
     let finder = Finder::new(image);
@@ -145,18 +207,15 @@ fn decide<'d>(image: &Image<'d>) -> (Vec<Site<'d>>, Refusals) {
 }
 
 /// The functions that are not checked because they are never hooked, by reason.
-fn refused(refusals: &Refusals) -> Skipped {
-    let mut reasons = std::collections::BTreeMap::<String, u64>::new();
-    for (_, refusal) in refusals {
-        *reasons.entry(refusal.code.to_string()).or_default() += 1;
-    }
-    let reasons: Vec<String> = reasons
+fn refused(subject: &Subject<'_>) -> Skipped {
+    let reasons: Vec<String> = subject
+        .refused()
         .iter()
         .map(|(code, count)| format!("{code} {count}"))
         .collect();
     Skipped {
         what: "functions".to_owned(),
-        count: refusals.len() as u64,
+        count: subject.refusals.len() as u64,
         why: format!("never hooked ({})", reasons.join(", ")),
     }
 }

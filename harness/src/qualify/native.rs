@@ -55,13 +55,17 @@ pub(super) fn sections(
         scenario: request.scenario.clone(),
     };
     let stream_file = request.out.join("stream.ndjson");
-    let runs = run(
+    let mut runs = run(
         &native,
         &request.agent,
         &stream_file,
         &request.expected,
         progress,
     )?;
+    if let Some(promised) = request.exit {
+        let [first, _] = &runs.unhooked;
+        runs.output.push(output::judge_exit(promised, first));
+    }
     let failed = runs
         .output
         .iter()

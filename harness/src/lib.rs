@@ -9,6 +9,7 @@ pub mod executor;
 pub mod generate;
 pub mod layouts;
 pub mod machine;
+pub mod matrix;
 pub mod oracle;
 pub mod outcome;
 pub mod qualify;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gondwana_harness::cmd::{disturb, emulate, layouts, qualify, replay, run, testbin, toolchain};
+use gondwana_harness::cmd::{
+    disturb, emulate, layouts, matrix, qualify, replay, run, testbin, toolchain,
+};
 
 /// Proves that Gondwana's hooks on a Go program are harmless
 #[derive(Parser, Debug)]
@@ -21,6 +23,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Disturb a hooked call at every instruction, in an emulated process
     Disturb(disturb::Args),
+    /// Qualify the test programs in every Go version and build mode, and print the table
+    Matrix(matrix::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
     /// Run a program hooked, for qualify
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Qualify(args) => qualify::run(&args),
         Command::Emulate(args) => emulate::run(args),
         Command::Disturb(args) => disturb::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
         Command::Layouts(args) => layouts::run(&args),

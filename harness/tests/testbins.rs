@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::matrix::program;
 use gondwana_harness::testbins::{self, Case};
 use gondwana_harness::toolchain::{Toolchains, chosen};
 
@@ -70,6 +71,7 @@ fn run(case: &Case, program: &Path) -> Outcome {
             .unwrap();
         assert_eq!(&first, server.ready.as_bytes());
         let load = Command::new(program)
+            .args(&case.args)
             .args(["-load", "server.sock", "10"])
             .current_dir(dir.path())
             .output()
@@ -94,14 +96,17 @@ fn every_test_program_does_what_its_head_says() {
     let mut wrong = Vec::new();
     for version in chosen(&EVERYDAY).unwrap() {
         let toolchain = toolchains.get_version(version).unwrap();
-        for case in cases.iter().filter(|case| case.supports(version)) {
-            let program = match builder.build(&toolchain, &case.dir, Mode::Static) {
-                Ok(program) => program,
-                Err(error) => {
-                    wrong.push(format!("{error:#}"));
-                    continue;
-                }
-            };
+        let cases: Vec<_> = cases
+            .iter()
+            .filter(|case| case.supports(version))
+            .cloned()
+            .collect();
+        let source = program::merged(&cases).unwrap();
+        let program = builder
+            .build_source(&toolchain, &source, Mode::Static)
+            .unwrap();
+        for case in cases.iter().map(program::subcommand) {
+            let case = &case;
             let started = Instant::now();
             let first = run(case, &program);
             let took = started.elapsed();

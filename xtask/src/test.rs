@@ -8,11 +8,15 @@ use crate::setup;
 use crate::steps::{Outcome, Steps, cargo, count_tests, metadata, must_succeed};
 use crate::{fuzz, licences, root, snapshots};
 
-/// The versions on which the test programs run: each one after which something that matters changed.
-const GO_VERSIONS: &str = "1.5,1.9,1.13,1.15,1.16,1.17,1.19,1.21,1.23,1.25,1.26,1.27";
+/// The variable by which tests are told how many Go versions and build modes they take (`harness/tests/matrix.rs`).
+const CHOICE: &str = "GONDWANA_GO";
+/// What it may be told here: those of every day, those of every submission, all.
+const MATRIX: [&str; 3] = ["core", "ci", "all"];
 
 struct Options {
     quick: bool,
+    /// One of [`MATRIX`], if it was asked for.
+    matrix: Option<&'static str>,
     bench: bool,
     fuzz_runs: u64,
 }
@@ -20,6 +24,7 @@ struct Options {
 fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
         quick: false,
+        matrix: None,
         bench: false,
         fuzz_runs: 0,
     };
@@ -28,12 +33,22 @@ fn options(arguments: &[String]) -> Result<Options> {
         match argument.as_str() {
             "--quick" => options.quick = true,
             "--bench" => options.bench = true,
+            "--matrix" => {
+                let name = rest.next().map_or("", String::as_str);
+                let known = MATRIX.into_iter().find(|known| *known == name);
+                options.matrix = Some(known.with_context(|| {
+                    format!("--matrix needs one of {}, not `{name}`", MATRIX.join(", "))
+                })?);
+            }
             "--fuzz-runs" => {
                 let number = rest.next().and_then(|number| number.parse().ok());
                 options.fuzz_runs = number.context("--fuzz-runs needs a number")?;
             }
             other => bail!("test: unknown argument `{other}`"),
         }
+    }
+    if options.matrix.is_none() && std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        options.matrix = Some("ci");
     }
     if options.fuzz_runs == 0 {
         options.fuzz_runs = if options.quick { 5_000 } else { 100_000 };
@@ -109,8 +124,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         test.env("INSTA_UPDATE", "no")
             .env("INSTA_FORCE_PASS", "0")
             .env(snapshots::REFERENCES, &references);
-        if !options.quick && std::env::var_os("GONDWANA_GO").is_none() {
-            test.env("GONDWANA_GO", GO_VERSIONS);
+        if let Some(cells) = options.matrix {
+            test.env(CHOICE, cells);
+        } else if !options.quick && std::env::var_os(CHOICE).is_none() {
+            test.env(CHOICE, "core");
         }
         count_tests(test)
     });

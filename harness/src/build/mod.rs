@@ -23,8 +23,6 @@ use crate::toolchain::Toolchain;
 
 pub use mode::Mode;
 
-/// Bytes that built test programs may take by default.
-const DEFAULT_LIMIT: u64 = 6_000_000_000;
 /// Number of lock files; two builds whose keys share one only wait for each other.
 const LOCKS: u8 = 32;
 /// Part of every key; to be raised when the way of building changes.
@@ -38,6 +36,9 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Bytes that built test programs may take by default.
+    pub const DEFAULT_LIMIT: u64 = 6_000_000_000;
+
     /// A builder on the user's cache directory.
     ///
     /// # Errors
@@ -51,7 +52,7 @@ impl Builder {
     pub fn at(dir: PathBuf) -> Self {
         Self {
             dir,
-            limit: DEFAULT_LIMIT,
+            limit: Self::DEFAULT_LIMIT,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod disturb;
 pub mod emulate;
 pub mod layouts;
+pub mod matrix;
 pub mod qualify;
 pub mod replay;
 pub mod run;

@@ -86,16 +86,21 @@ pub fn resolve(text: &str) -> Result<GoVersion> {
     })
 }
 
-/// Names the versions that tests use, written like a [`GoRange`](super::GoRange).
+/// Names the versions that tests use, written like a [`GoRange`](super::GoRange); `core` and `ci` mean [`CORE`].
 pub const CHOICE: &str = "GONDWANA_GO";
+
+/// The versions at which something that hooks rely on changed, as last patches.
+pub const CORE: &str = "1.5,1.9,1.13,1.16,1.17,1.21,1.25,1.27";
 
 /// The versions that [`CHOICE`] in the environment names, or `everyday` where it is not set.
 ///
 /// # Errors
 /// When one of them is no version.
 pub fn chosen(everyday: &[&str]) -> Result<Vec<GoVersion>> {
-    match std::env::var(CHOICE) {
-        Ok(range) => Ok(range.parse::<super::GoRange>()?.versions().to_vec()),
+    let range = |text: &str| Ok(text.parse::<super::GoRange>()?.versions().to_vec());
+    match std::env::var(CHOICE).as_deref() {
+        Ok("core" | "ci") => range(CORE),
+        Ok(text) => range(text),
         Err(_) => everyday.iter().copied().map(resolve).collect(),
     }
 }

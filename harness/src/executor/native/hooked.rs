@@ -53,6 +53,12 @@ impl Agent {
         }
     }
 
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The command that runs `program` with these hooks; the stream goes to `stream`.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(

@@ -1,0 +1,125 @@
+//! The cells of the matrix as tests, one each: all test programs, built as one program by a Go version in a build mode,
+//! run hooked as they run unhooked, their streams say what their heads say, and every hookable function relocates.
+//!
+//! `GONDWANA_GO` chooses the cells: `core` (as if it were not set) the everyday ones of `testbins/matrix.toml`, `ci` those
+//! of every submission, `all` all of them, and versions such as `1.5,1.21..` those versions in mode `static`. Cells that
+//! are left out with permission are listed as ignored.
+//!
+//! This test has a `main` of its own (`harness = false`), since its cells are data.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::executor::native::hooked::Agent;
+use gondwana_harness::matrix::cell::{self, Bench, Outcome};
+use gondwana_harness::matrix::{Cell, Matrix, Tier};
+use gondwana_harness::testbins;
+use gondwana_harness::toolchain::{CHOICE, GoRange, Toolchains};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&args, trials).exit_code(),
+        Err(error) => {
+            eprintln!("matrix: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    let matrix = Matrix::read()?;
+    let cells = chosen(&matrix)?;
+    let bench = Arc::new(Bench {
+        matrix,
+        cases: testbins::all()?,
+        partial: false,
+        toolchains: Toolchains::open()?,
+        builder: Builder::open()?,
+        agent: Agent::harness(env!("CARGO_BIN_EXE_gondwana-harness")),
+        seed: 1,
+    });
+    let mut trials = vec![trial("what_is_left_out_is_what_versions_do_not_have", {
+        let bench = Arc::clone(&bench);
+        move || left_out(&bench.matrix)
+    })];
+    for cell in cells {
+        let name = format!("{}::{}", cell.go, cell.mode);
+        let skipped = bench.matrix.skip(cell).is_some();
+        let bench = Arc::clone(&bench);
+        trials.push(trial(&name, move || check(&bench, cell)).with_ignored_flag(skipped));
+    }
+    Ok(trials)
+}
+
+fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        run().map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+fn chosen(matrix: &Matrix) -> Result<Vec<Cell>> {
+    Ok(match std::env::var(CHOICE).as_deref() {
+        Err(_) | Ok("core") => matrix.tier(Tier::Everyday).to_vec(),
+        Ok("ci") => matrix.tier(Tier::Ci).to_vec(),
+        Ok("all") => matrix.tier(Tier::Full).to_vec(),
+        Ok(range) => {
+            let range: GoRange = range.parse().context(CHOICE)?;
+            let mode = Mode::Static;
+            let cells = range.versions().iter().map(|&go| Cell { go, mode });
+            cells.collect()
+        }
+    })
+}
+
+fn check(bench: &Bench, cell: Cell) -> Result<()> {
+    let prepared = match cell::prepare(bench, cell)? {
+        Ok(prepared) => prepared,
+        Err(report) => {
+            println!("{cell}: {:?}", report.outcome);
+            return Ok(());
+        }
+    };
+    let dir = tempfile::tempdir()?;
+    let mut report = cell::check(bench, &prepared, dir.path(), |_| {})?;
+    // A version that the file does not name has no least share.
+    if bench.matrix.cells().contains(&cell) {
+        cell::judge(&bench.matrix, cell, &mut report);
+    }
+    for program in &report.skipped {
+        println!("{cell}: {} left out: {}", program.name, program.why);
+    }
+    match &report.outcome {
+        Outcome::Failed { reasons } => {
+            // Kept for whoever looks at the failure.
+            let kept = dir.keep();
+            bail!("see {}\n{}", kept.display(), reasons.join("\n"))
+        }
+        Outcome::Qualified => {
+            let fired = |hooks: &[cell::Fired]| hooks.iter().any(|hook| hook.entered > 0);
+            let silent = report
+                .programs
+                .iter()
+                .find(|program| !fired(&program.hooks));
+            ensure!(silent.is_none(), "no hook of {silent:?} fired");
+            Ok(())
+        }
+        Outcome::Refused { .. } | Outcome::Skipped { .. } => Ok(()),
+    }
+}
+
+/// Whole cells are left out exactly where the version has no such mode.
+fn left_out(matrix: &Matrix) -> Result<()> {
+    for &cell in matrix.cells() {
+        let missing = cell.mode.missing_in(cell.go);
+        let skip = matrix.skip(cell).filter(|skip| skip.when.is_none());
+        ensure!(
+            skip.map(|skip| skip.why.as_str()) == missing,
+            "{cell}: matrix.toml says {skip:?}, the build modes say {missing:?}"
+        );
+    }
+    Ok(())
+}

@@ -49,10 +49,10 @@ pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>)
     if let Some(what) = ended_strangely(done, proof.is_ok()) {
         return Answer::Diverge(what);
     }
-    if means.hooked {
-        if let Some(what) = wrong_stream(machine, done, means) {
-            return Answer::Diverge(what);
-        }
+    if means.hooked
+        && let Some(what) = wrong_stream(machine, done, means)
+    {
+        return Answer::Diverge(what);
     }
     match proof {
         Ok(()) => Answer::Agree,

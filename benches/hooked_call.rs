@@ -1,10 +1,11 @@
 //! What a hook costs per call, inside a real Go process, beside the same function without a hook.
 //!
 //! `testbins/overhead` measures itself: it calls two equal functions, `main.hooked` and `main.plain`, and says how long
-//! a call took. One process gives both numbers, so their ratio does not depend on the machine's mood. Three cases:
+//! a call took. One process gives both numbers, so their ratio does not depend on the machine's mood. Four cases:
 //!
 //! * `plain`: no hook, in the hooked process;
-//! * `hooked`: a span is recorded for every call (the rings are larger than the number of calls, nothing is lost);
+//! * `hooked`: a span is recorded for every call, in memory that was written before, as after the first lap of a ring;
+//! * `hooked_fresh`: the same where every record lies in memory never touched: the kernel provides a page each 64 calls;
 //! * `ring_full`: the ring is full, calls are counted as lost: what a stopped agent leaves of the cost.
 //!
 //! This bench starts itself to become the hooked program; `GONDWANA_BENCH_SLOTS` in the environment says so.
@@ -23,8 +24,49 @@ use gondwana_harness::testbins;
 use gondwana_harness::toolchain::Toolchains;
 
 const SLOTS: &str = "GONDWANA_BENCH_SLOTS";
-/// Calls per process: enough that the loop dominates, fewer than the ring has slots.
-const CALLS: u64 = 1 << 19;
+/// One way of calling.
+struct Way {
+    name: &'static str,
+    /// Records per ring.
+    slots: u32,
+    /// Calls per round: enough that the loop dominates; where nothing may be lost, fewer than the ring has slots.
+    calls: u32,
+    rounds: u32,
+    /// Which of the program's two functions.
+    which: &'static str,
+}
+
+const WAYS: [Way; 4] = [
+    Way {
+        name: "plain",
+        slots: 1 << 20,
+        calls: 1 << 19,
+        rounds: 1,
+        which: "plain",
+    },
+    // Sixteen rounds go four times round the ring; the second half of them is counted.
+    Way {
+        name: "hooked",
+        slots: 1 << 14,
+        calls: 1 << 12,
+        rounds: 16,
+        which: "hooked",
+    },
+    Way {
+        name: "hooked_fresh",
+        slots: 1 << 20,
+        calls: 1 << 19,
+        rounds: 1,
+        which: "hooked",
+    },
+    Way {
+        name: "ring_full",
+        slots: 4,
+        calls: 1 << 19,
+        rounds: 1,
+        which: "hooked",
+    },
+];
 
 fn main() -> ExitCode {
     if let Some(slots) = std::env::var(SLOTS)
@@ -37,14 +79,10 @@ fn main() -> ExitCode {
     for minor in [16, gondwana_engine::golang::NEWEST] {
         let program = build(minor);
         let mut group = criterion.benchmark_group(format!("call/go1.{minor}"));
-        for (name, slots, which) in [
-            ("plain", 1 << 20, "plain"),
-            ("hooked", 1 << 20, "hooked"),
-            ("ring_full", 4, "hooked"),
-        ] {
-            group.bench_function(name, |b| {
+        for way in &WAYS {
+            group.bench_function(way.name, |b| {
                 b.iter_custom(|iterations| {
-                    let nanoseconds = nanoseconds_per_call(&program, slots, which);
+                    let nanoseconds = nanoseconds_per_call(&program, way);
                     Duration::from_secs_f64(nanoseconds * iterations as f64 / 1e9)
                 });
             });
@@ -83,22 +121,22 @@ fn build(minor: u16) -> PathBuf {
 }
 
 /// One process; the line `WHICH N ns/call` of its standard error.
-fn nanoseconds_per_call(program: &Path, slots: u32, which: &str) -> f64 {
+fn nanoseconds_per_call(program: &Path, way: &Way) -> f64 {
     let output = Command::new(std::env::current_exe().expect("this program"))
-        .env(SLOTS, slots.to_string())
+        .env(SLOTS, way.slots.to_string())
         .arg(program)
-        .arg(CALLS.to_string())
+        .args([way.calls.to_string(), way.rounds.to_string()])
         .output()
         .expect("the program runs");
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines()
         .filter_map(|line| {
-            line.strip_prefix(which)?
+            line.strip_prefix(way.which)?
                 .trim()
                 .strip_suffix(" ns/call")?
                 .parse()
                 .ok()
         })
         .next()
-        .unwrap_or_else(|| panic!("no time of `{which}` in: {text}"))
+        .unwrap_or_else(|| panic!("no time of `{}` in: {text}", way.which))
 }

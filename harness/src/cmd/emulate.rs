@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
     /// How many processors it is told of
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 2)]
     processors: u32,
     /// The program
     #[arg(value_name = "BIN")]

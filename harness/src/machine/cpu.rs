@@ -11,11 +11,11 @@ use std::rc::Rc;
 
 use gondwana_engine::addr::RunAddr;
 use unicorn_engine::{
-    Arch, Context, HookType, MemType, Mode, Prot, RegisterX86, Unicorn, X86CpuModel, X86Insn,
-    uc_error,
+    Arch, Context, MemType, Mode, Prot, RegisterX86, TlbEntry, TlbType, Unicorn, X86CpuModel,
+    X86Insn, uc_error,
 };
 
-use super::tsc;
+use super::{fault, tsc};
 
 /// A failure of the emulator itself, never of the program.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +206,8 @@ struct Shared {
     /// Nothing has run since the start: the first block runs even if it is longer than the limit allows.
     fresh: Cell<bool>,
     stop: Cell<Option<Stop>>,
+    /// The page that was asked for last and could not be had.
+    refused: Cell<Option<(u64, Access)>>,
     /// Where the run started, if that instruction does not count as watched; until the second block.
     over: Cell<Option<u64>>,
     watched: RefCell<BTreeSet<u64>>,
@@ -265,8 +267,17 @@ pub struct Cpu {
     _counter: tsc::Counter,
 }
 
-/// Bytes of code that take one nanosecond: about one instruction.
-pub(super) const WORK_PER_NS: u64 = 4;
+const fn memory(executable: bool) -> Prot {
+    if executable {
+        Prot::ALL
+    } else {
+        Prot(Prot::READ.0 | Prot::WRITE.0)
+    }
+}
+
+/// Bytes of code that take one nanosecond. The processor is a slow one, of some 300 million instructions per second: what a
+/// program does for so many milliseconds is done after less work.
+pub(super) const WORK_PER_NS: u64 = 1;
 /// Multiplier of the hash of executed blocks (that of `FxHash`).
 const HASH: u64 = 0xf135_7aea_2e62_a9c5;
 
@@ -275,7 +286,11 @@ impl Cpu {
     ///
     /// The model is Westmere: SSE4.2, POPCNT, CX16, AES and PCLMULQDQ, no AVX, no RDRAND: what Unicorn emulates well and
     /// deterministically.
-    pub fn new() -> Result<Self, CpuError> {
+    ///
+    /// `rights` says what may be done with the page at an address. It is Unicorn's "virtual TLB" that asks, since its own
+    /// checks let the rest of a block run after a store that they refuse (`accel/tcg/cputlb.c`, `store_helper`), while this
+    /// one stops at the instruction.
+    pub fn new(rights: impl Fn(u64) -> Prot + 'static) -> Result<Self, CpuError> {
         let at = |what| CpuError::new(what, 0);
         let mut uc = Unicorn::new(Arch::X86, Mode::MODE_64).map_err(at("open"))?;
         uc.ctl_set_cpu_model(X86CpuModel::WESTMERE as i32)
@@ -325,25 +340,23 @@ impl Cpu {
         })
         .map_err(at("syscall hook"))?;
 
+        uc.ctl_set_tlb_type(TlbType::VIRTUAL)
+            .map_err(at("TLB type"))?;
         let on = Rc::clone(&shared);
-        uc.add_mem_hook(
-            HookType::MEM_UNMAPPED | HookType::MEM_PROT,
-            1,
-            0,
-            move |_, kind, at, _, _| {
-                let access = match kind {
-                    MemType::FETCH_UNMAPPED | MemType::FETCH_PROT => Access::Fetch,
-                    MemType::WRITE_UNMAPPED | MemType::WRITE_PROT => Access::Write,
-                    _ => Access::Read,
-                };
-                on.stop.set(Some(Stop::Fault(Fault {
-                    at: RunAddr::new(at),
-                    access,
-                })));
-                false
-            },
-        )
-        .map_err(at("fault hook"))?;
+        uc.add_tlb_hook(1, 0, move |_, page, kind| {
+            let (access, needed) = match kind {
+                MemType::FETCH => (Access::Fetch, Prot::EXEC),
+                MemType::WRITE => (Access::Write, Prot::WRITE),
+                _ => (Access::Read, Prot::READ),
+            };
+            let perms = rights(page);
+            if perms.0 & needed.0 == 0 {
+                on.refused.set(Some((page, access)));
+                return None;
+            }
+            Some(TlbEntry { paddr: page, perms })
+        })
+        .map_err(at("TLB hook"))?;
 
         let on = Rc::clone(&shared);
         uc.add_intr_hook(move |uc, vector| {
@@ -416,7 +429,7 @@ impl Cpu {
     fn finish(&mut self, result: Result<(), uc_error>) -> Result<Stop, CpuError> {
         let mut rip = self.register(RegisterX86::RIP)?;
         let stop = match (self.shared.stop.get(), result) {
-            (Some(Stop::Fault(fault)), Err(_)) => Stop::Fault(fault),
+            (_, Err(uc_error::EXCEPTION)) => self.fault(rip)?,
             (_, Err(uc_error::INSN_INVALID)) => Stop::Illegal,
             (_, Err(error)) => return Err(CpuError::new("run", rip)(error)),
             (Some(stop), Ok(())) => stop,
@@ -430,6 +443,30 @@ impl Cpu {
         self.shared.work.set(self.shared.work.get() - rest);
         self.shared.block.set((0, 0));
         Ok(stop)
+    }
+
+    /// The instruction at `rip` wanted a page that it may not have.
+    fn fault(&self, rip: u64) -> Result<Stop, CpuError> {
+        let Some((page, access)) = self.shared.refused.take() else {
+            return Err(CpuError::new("run", rip)(uc_error::EXCEPTION));
+        };
+        // An instruction at the end of a mapping is shorter than the longest one.
+        let mut code = [0; 15];
+        let mut length = code.len();
+        while length > 0
+            && self
+                .read(rip, code.get_mut(..length).unwrap_or_default())
+                .is_none()
+        {
+            length -= 1;
+        }
+        let code = code.get(..length).unwrap_or_default();
+        let gs_base = self.register(RegisterX86::GS_BASE)?;
+        let at = fault::address(code, &self.registers()?, gs_base, page, access);
+        Ok(Stop::Fault(Fault {
+            at: RunAddr::new(at),
+            access,
+        }))
     }
 
     /// From now on the processor stops before the instruction at `at`.
@@ -556,25 +593,37 @@ impl Cpu {
             .map_err(CpuError::new("restore the state", 0))
     }
 
-    /// Maps `length` bytes of zeros.
-    pub fn map(&mut self, at: u64, length: u64, protection: Prot) -> Result<(), CpuError> {
+    /// Gives `[at, at + length)` memory: zeros. What may be done with it, the rights say.
+    pub fn map(&mut self, at: u64, length: u64, executable: bool) -> Result<(), CpuError> {
         self.uc
-            .mem_map(at, length, protection)
+            .mem_map(at, length, memory(executable))
             .map_err(CpuError::new("map", at))
     }
 
-    /// Unmaps.
+    /// Takes memory away.
     pub fn unmap(&mut self, at: u64, length: u64) -> Result<(), CpuError> {
         self.uc
             .mem_unmap(at, length)
             .map_err(CpuError::new("unmap", at))
     }
 
-    /// Changes protection.
-    pub fn protect(&mut self, at: u64, length: u64, protection: Prot) -> Result<(), CpuError> {
+    /// Sets whether memory may hold code: only then translations are given up when it is written.
+    pub fn set_executable(
+        &mut self,
+        at: u64,
+        length: u64,
+        executable: bool,
+    ) -> Result<(), CpuError> {
         self.uc
-            .mem_protect(at, length, protection)
+            .mem_protect(at, length, memory(executable))
             .map_err(CpuError::new("protect", at))
+    }
+
+    /// The rights have changed.
+    pub fn rights_changed(&mut self) -> Result<(), CpuError> {
+        self.uc
+            .ctl_flush_tlb()
+            .map_err(CpuError::new("flush the TLB", 0))
     }
 
     /// Reads memory, whatever its protection; `None` if part of it is not mapped.

@@ -4,7 +4,9 @@
 //! Mappings without any access are only noted, not made: the Go runtime reserves far more address space than it uses.
 //! Addresses are chosen top-down, as Linux does (`mm/mmap.c`, `vm_unmapped_area_topdown`).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use gondwana_engine::addr::RunAddr;
 use gondwana_engine::os::{Mapping, Protection};
@@ -33,7 +35,8 @@ struct Region {
 /// The address space.
 #[derive(Debug)]
 pub(super) struct Space {
-    regions: BTreeMap<u64, Region>,
+    /// By first address. The processor looks here whenever it meets a page for the first time.
+    regions: Rc<RefCell<BTreeMap<u64, Region>>>,
     /// Where addresses are chosen below.
     top: u64,
     brk_start: u64,
@@ -73,10 +76,23 @@ impl Space {
     #[must_use]
     pub(super) fn new(top: u64) -> Self {
         Self {
-            regions: BTreeMap::new(),
+            regions: Rc::default(),
             top,
             brk_start: 0,
             brk: 0,
+        }
+    }
+
+    /// What may be done with the page at an address.
+    pub(super) fn rights(&self) -> impl Fn(u64) -> Prot + 'static {
+        let regions = Rc::clone(&self.regions);
+        move |at| {
+            let regions = regions.borrow();
+            let region = regions.range(..=at).next_back();
+            match region {
+                Some((_, region)) if at < region.end => prot(region.protection),
+                _ => Prot::NONE,
+            }
         }
     }
 
@@ -84,6 +100,7 @@ impl Space {
     #[must_use]
     pub(super) fn mappings(&self) -> Vec<Mapping> {
         self.regions
+            .borrow()
             .iter()
             .map(|(&start, region)| Mapping {
                 start: RunAddr::new(start),
@@ -98,6 +115,7 @@ impl Space {
     #[must_use]
     pub(super) fn is_mapped(&self, at: u64) -> bool {
         self.regions
+            .borrow()
             .range(..=at)
             .next_back()
             .is_some_and(|(_, region)| at < region.end)
@@ -106,16 +124,18 @@ impl Space {
     /// The protection of the mapping that holds `at`.
     #[must_use]
     pub(super) fn protection_of(&self, at: u64) -> Option<Protection> {
-        let (_, region) = self.regions.range(..=at).next_back()?;
+        let regions = self.regions.borrow();
+        let (_, region) = regions.range(..=at).next_back()?;
         (at < region.end).then_some(region.protection)
     }
 
     /// Whether all of `[start, end)` is mapped.
     #[must_use]
     pub(super) fn is_mapped_range(&self, start: u64, end: u64) -> bool {
+        let regions = self.regions.borrow();
         let mut at = start;
         while at < end {
-            match self.regions.range(..=at).next_back() {
+            match regions.range(..=at).next_back() {
                 Some((_, region)) if at < region.end => at = region.end,
                 _ => return false,
             }
@@ -126,6 +146,7 @@ impl Space {
     /// Whether nothing of `[start, end)` is mapped.
     fn is_free(&self, start: u64, end: u64) -> bool {
         self.regions
+            .borrow()
             .range(..end)
             .next_back()
             .is_none_or(|(_, region)| region.end <= start)
@@ -135,7 +156,7 @@ impl Space {
     #[must_use]
     pub(super) fn find(&self, length: u64) -> Option<u64> {
         let mut end = self.top;
-        for (&start, region) in self.regions.range(..self.top).rev() {
+        for (&start, region) in self.regions.borrow().range(..self.top).rev() {
             if region.end.checked_add(length).is_some_and(|low| low <= end) {
                 return Some(end - length);
             }
@@ -170,7 +191,7 @@ impl Space {
         self.unmap(cpu, start, length)?;
         let backed = protection != NONE;
         if backed {
-            cpu.map(start, length, prot(protection))?;
+            cpu.map(start, length, protection.execute)?;
         }
         let region = Region {
             end: start + length,
@@ -178,25 +199,27 @@ impl Space {
             backed,
             name,
         };
-        self.regions.insert(start, region);
-        Ok(())
+        self.regions.borrow_mut().insert(start, region);
+        cpu.rights_changed()
     }
 
     /// Cuts mappings at `at`, so that none crosses it.
     fn cut(&mut self, at: u64) {
-        if let Some((_, region)) = self.regions.range_mut(..at).next_back()
+        let mut regions = self.regions.borrow_mut();
+        if let Some((_, region)) = regions.range_mut(..at).next_back()
             && region.end > at
         {
             let upper = region.clone();
             region.end = at;
-            self.regions.insert(at, upper);
+            regions.insert(at, upper);
         }
     }
 
     fn starts_in(&mut self, start: u64, end: u64) -> Vec<u64> {
         self.cut(start);
         self.cut(end);
-        self.regions.range(start..end).map(|(&at, _)| at).collect()
+        let regions = self.regions.borrow();
+        regions.range(start..end).map(|(&at, _)| at).collect()
     }
 
     /// Unmaps whatever lies in the range.
@@ -206,13 +229,14 @@ impl Space {
             return Ok(());
         }
         for at in self.starts_in(start, end) {
-            if let Some(region) = self.regions.remove(&at)
+            let region = self.regions.borrow_mut().remove(&at);
+            if let Some(region) = region
                 && region.backed
             {
                 cpu.unmap(at, region.end - at)?;
             }
         }
-        Ok(())
+        cpu.rights_changed()
     }
 
     /// Changes the protection of a range that is mapped as a whole.
@@ -224,28 +248,28 @@ impl Space {
         protection: Protection,
     ) -> Result<(), CpuError> {
         for at in self.starts_in(start, start.saturating_add(length)) {
-            let Some(region) = self.regions.get_mut(&at) else {
+            let mut regions = self.regions.borrow_mut();
+            let Some(region) = regions.get_mut(&at) else {
                 continue;
             };
-            if region.protection == protection {
-                continue;
-            }
-            region.protection = protection;
-            if region.backed {
-                cpu.protect(at, region.end - at, prot(protection))?;
-            } else if protection != NONE {
+            let length = region.end - at;
+            let was = std::mem::replace(&mut region.protection, protection);
+            if !region.backed && protection != NONE {
                 region.backed = true;
-                cpu.map(at, region.end - at, prot(protection))?;
+                cpu.map(at, length, protection.execute)?;
+            } else if region.backed && was.execute != protection.execute {
+                cpu.set_executable(at, length, protection.execute)?;
             }
         }
-        Ok(())
+        cpu.rights_changed()
     }
 
     /// Makes a range zero, as far as it is mapped (`MADV_DONTNEED`).
     pub(super) fn clear(&self, cpu: &mut Cpu, start: u64, length: u64) {
         let end = start.saturating_add(length);
-        let first = self.regions.range(..=start).next_back();
-        let rest = self.regions.range(start.saturating_add(1)..end);
+        let regions = self.regions.borrow();
+        let first = regions.range(..=start).next_back();
+        let rest = regions.range(start.saturating_add(1)..end);
         for (&at, region) in first.into_iter().chain(rest) {
             if !region.backed {
                 continue;
@@ -307,8 +331,8 @@ mod tests {
 
     #[test]
     fn mappings_are_cut_and_replaced_as_the_kernel_does() {
-        let mut cpu = Cpu::new().unwrap();
         let mut space = Space::new(0x10_0000);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
         space
             .map(&mut cpu, 0x2_0000, 0x4000, READ_WRITE, "")
             .unwrap();
@@ -337,8 +361,8 @@ mod tests {
 
     #[test]
     fn reserved_space_costs_nothing_until_it_is_made_accessible() {
-        let mut cpu = Cpu::new().unwrap();
         let mut space = Space::new(HIGHEST);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
         space.map(&mut cpu, 1 << 32, 1 << 40, NONE, "").unwrap();
         assert!(cpu.write(1 << 32, &[1]).is_none());
         space
@@ -356,8 +380,8 @@ mod tests {
 
     #[test]
     fn addresses_are_chosen_from_the_top() {
-        let mut cpu = Cpu::new().unwrap();
         let mut space = Space::new(0x10_0000);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
         assert_eq!(space.find(0x2000), Some(0xf_e000));
         space.map(&mut cpu, 0xf_e000, 0x2000, NONE, "").unwrap();
         space.map(&mut cpu, 0xf_8000, 0x2000, NONE, "").unwrap();
@@ -370,8 +394,8 @@ mod tests {
 
     #[test]
     fn the_heap_grows_and_shrinks() {
-        let mut cpu = Cpu::new().unwrap();
         let mut space = Space::new(0x10_0000);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
         space.set_heap(0x5_0000);
         assert_eq!(space.set_brk(&mut cpu, 0).unwrap(), 0x5_0000);
         assert_eq!(space.set_brk(&mut cpu, 0x5_1234).unwrap(), 0x5_1234);

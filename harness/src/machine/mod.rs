@@ -11,8 +11,10 @@
 //!
 //! Start reading at [`Machine`] (`process.rs`), then `run.rs`, then `cpu.rs`.
 
+mod cost;
 mod cpu;
 mod deliver;
+mod fault;
 mod files;
 mod futex;
 mod install;
@@ -31,6 +33,7 @@ mod time;
 mod trace;
 mod tsc;
 
+pub use cost::{Cost, Path};
 pub use cpu::{Access, Cpu, CpuError, Fault, Registers, Stop};
 pub use process::{Ending, Machine, Setup};
 pub use run::{Pause, Until};

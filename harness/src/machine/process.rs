@@ -52,7 +52,7 @@ impl Setup {
             stdin: Vec::new(),
             seed: 1,
             chaos: false,
-            processors: 4,
+            processors: 2,
             root: PathBuf::from("/nonexistent"),
             directory: b"/".to_vec(),
             path: format!("/bin/{}", name.rsplit('/').next().unwrap_or(name)).into_bytes(),
@@ -126,8 +126,8 @@ impl<'p> Machine<'p> {
         let map_top = stack_top - (1 << 30) - layout.u64(..0x4000) * PAGE;
         let pid = layout.i32(1000..30_000);
 
-        let mut cpu = Cpu::new()?;
         let mut space = Space::new(map_top);
+        let mut cpu = Cpu::new(space.rights())?;
         let mut bytes = [0; 16];
         layout.fill(&mut bytes);
         let loaded = loader::load(

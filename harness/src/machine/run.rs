@@ -542,10 +542,8 @@ impl Machine<'_> {
     /// A fault becomes a signal, or the old-style system call that it is.
     fn fault(&mut self, fault: Fault) -> Result<(), Trouble> {
         let at = fault.at.get();
-        // Unicorn cuts such high addresses to those that a processor's pins have; RIP is whole.
-        let rip = self.cpu.register(RegisterX86::RIP)?;
-        if fault.access == Access::Fetch && rip & !0xfff == VSYSCALL {
-            return self.vsyscall(rip);
+        if fault.access == Access::Fetch && at & !0xfff == VSYSCALL {
+            return self.vsyscall(at);
         }
         let user = at <= 0x7fff_ffff_ffff;
         let canonical = user || at >= 0xffff_8000_0000_0000;

@@ -46,7 +46,7 @@ fn each_path_through_a_hook_costs_what_it_did() {
         }
     }
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../../goldens/snapshots");
+    settings.set_snapshot_path("../../goldens/costs");
     settings.set_prepend_module_to_snapshot(false);
     settings.bind(|| insta::assert_snapshot!("hook_cost", table));
 }

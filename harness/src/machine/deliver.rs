@@ -250,3 +250,93 @@ fn fxrstor(cpu: &mut Cpu, area: &[u8; FX_SIZE]) -> Result<(), CpuError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{READ_WRITE, Space};
+    use super::super::threads::Tid;
+    use super::*;
+
+    #[test]
+    fn a_handler_gets_and_gives_back_the_whole_state() {
+        let mut space = Space::new(0x10_0000);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
+        space
+            .map(&mut cpu, 0x2_0000, 0x4000, READ_WRITE, "")
+            .unwrap();
+        let before = Registers {
+            rax: 1,
+            r15: 15,
+            rsp: 0x2_1000,
+            rip: 0x5000,
+            rflags: 0x247,
+            fs_base: 0x9000,
+            ..Registers::default()
+        };
+        cpu.set_registers(&before).unwrap();
+        cpu.set_register(RegisterX86::MXCSR, 0x1f81).unwrap();
+        cpu.set_register(RegisterX86::FPCW, 0x27f).unwrap();
+        for (n, &register) in XMM.iter().enumerate() {
+            cpu.set_wide(register, &[n as u8 + 1; 16]).unwrap();
+        }
+        cpu.set_register(RegisterX86::FPTAG, 0).unwrap();
+        cpu.set_wide(RegisterX86::ST3, &[7; 10]).unwrap();
+        let mut thread = Thread::new(Tid(1), &cpu, Mask::default().with(10)).unwrap();
+        thread.alternate = Some((0x2_2000, 0x2000));
+        let action = Action {
+            handler: 0x7000,
+            flags: (libc::SA_ONSTACK | libc::SA_SIGINFO) as u64 | 0x0400_0000,
+            restorer: 0x8000,
+            mask: Mask::default().with(12),
+        };
+        let info = Info::from_thread(23, 1);
+        assert!(enter(&mut cpu, &mut thread, &action, &info).unwrap());
+
+        let inside = cpu.registers().unwrap();
+        assert_eq!((inside.rip, inside.rdi), (0x7000, 23));
+        assert!(inside.rsp > 0x2_2000 && inside.rsp % 16 == 8, "{inside:x?}");
+        assert_eq!(inside.rsi, inside.rsp + SIGINFO);
+        for signal in [10, 12, 23] {
+            assert!(thread.mask.has(signal));
+        }
+        // The handler changes everything, and returns.
+        let after = Registers {
+            rsp: inside.rsp + 8,
+            fs_base: before.fs_base,
+            ..Registers::default()
+        };
+        cpu.set_registers(&after).unwrap();
+        for &register in &XMM {
+            cpu.set_wide(register, &[0; 16]).unwrap();
+        }
+        cpu.set_wide(RegisterX86::ST3, &[0; 10]).unwrap();
+        cpu.set_register(RegisterX86::MXCSR, 0x1f80).unwrap();
+        cpu.set_register(RegisterX86::FPCW, 0x37f).unwrap();
+        assert!(leave(&mut cpu, &mut thread).unwrap());
+
+        assert_eq!(cpu.registers().unwrap(), before);
+        assert_eq!(thread.mask, Mask::default().with(10));
+        assert_eq!(thread.alternate, Some((0x2_2000, 0x2000)));
+        for (n, &register) in XMM.iter().enumerate() {
+            assert_eq!(*cpu.wide(register).unwrap(), [n as u8 + 1; 16]);
+        }
+        assert_eq!(*cpu.wide(RegisterX86::ST3).unwrap(), [7; 10]);
+        assert_eq!(cpu.register(RegisterX86::MXCSR).unwrap(), 0x1f81);
+        assert_eq!(cpu.register(RegisterX86::FPCW).unwrap(), 0x27f);
+    }
+
+    #[test]
+    fn a_stack_without_room_is_said() {
+        let space = Space::new(0x10_0000);
+        let mut cpu = Cpu::new(space.rights()).unwrap();
+        let mut thread = Thread::new(Tid(1), &cpu, Mask::default()).unwrap();
+        let action = Action {
+            handler: 0x7000,
+            flags: 0x0400_0000,
+            ..Action::default()
+        };
+        let info = Info::from_thread(23, 1);
+        assert!(!enter(&mut cpu, &mut thread, &action, &info).unwrap());
+        assert!(!leave(&mut cpu, &mut thread).unwrap());
+    }
+}

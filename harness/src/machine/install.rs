@@ -191,7 +191,10 @@ impl Machine<'_> {
     pub(super) fn check_rings(&mut self) {
         let Some(rings) = &self.rings else { return };
         let limit = u64::from(rings.geometry.slots) / 2;
-        let full = (0..=rings.geometry.rings).any(|ring| {
+        // Ms are numbered as they are made, each for a thread of its own: rings beyond were never written.
+        let threads = u32::try_from(self.next_tid - self.pid).unwrap_or(u32::MAX);
+        let used = rings.geometry.rings.min(threads.saturating_add(1));
+        let full = (0..used).chain([rings.geometry.rings]).any(|ring| {
             let base = rings.geometry.ring(ring);
             let word = |offset| self.ring_word(rings, base + offset);
             word(layout::RING_HEAD).wrapping_sub(word(layout::RING_TAIL)) >= limit

@@ -164,7 +164,9 @@ impl Machine<'_> {
         let stop = self.cpu.step()?;
         self.account(before);
         self.stopped_at = None;
-        self.stopped(stop)?;
+        if stop != Stop::Limit {
+            self.stopped(stop)?;
+        }
         Ok(self.ending)
     }
 

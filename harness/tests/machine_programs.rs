@@ -31,24 +31,21 @@ struct Outcome {
     err: String,
 }
 
-/// Runs a program in the machine; its stream is of no length if it is not hooked.
+/// Runs a program in the machine; the stream of one that is not hooked says nothing.
 fn emulate(file: &Path, setup: Setup, hooks: &[String]) -> (Outcome, Vec<u8>) {
     let data = std::fs::read(file).unwrap();
     let mut machine = Machine::start(&data, setup).unwrap();
-    let mut bytes = Vec::new();
-    let mut stream = None;
+    let mut known = Description::default();
     if !hooks.is_empty() {
-        let mut known = Description::default();
         let wanted = Wanted::new(hooks.to_vec(), HookOptions::default(), Some(1 << 12));
         machine.hook(&wanted, &mut known).unwrap();
-        stream = Some(Stream::new(&mut bytes, &machine, known).unwrap());
     }
+    let mut bytes = Vec::new();
+    let stream = Stream::new(&mut bytes, &machine, known).unwrap();
     let Pause::Ended(ending) = machine.run(Until::END).unwrap() else {
         panic!("the machine paused");
     };
-    if let Some(stream) = stream {
-        stream.end(&mut machine).unwrap();
-    }
+    stream.end(&mut machine).unwrap();
     let (out, err) = machine.output();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let outcome = Outcome {

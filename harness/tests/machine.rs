@@ -19,7 +19,7 @@ use gondwana_harness::machine::{
 };
 use gondwana_harness::oracle::{Answer, process as output, stream};
 use gondwana_harness::testbins::{self, Case};
-use gondwana_harness::toolchain::{CHOICE, Toolchains, chosen};
+use gondwana_harness::toolchain::{Toolchains, choice, chosen};
 
 /// One version of each generation of the runtime: line tables, preemption, calling conventions, allocator.
 const EVERYDAY: [&str; 8] = ["1.5", "1.9", "1.13", "1.16", "1.17", "1.21", "1.25", "1.27"];
@@ -197,7 +197,7 @@ fn check(programs: &Programs, case: &Case, version: GoVersion) -> Result<Vec<Str
 fn test_programs_do_what_they_do_natively() {
     let programs = Programs::open();
     let versions = chosen(&EVERYDAY).unwrap();
-    let everything = std::env::var_os(CHOICE).is_some();
+    let everything = choice().is_some();
     let (mut pairs, mut wrong, mut skipped) = (0, Vec::new(), Vec::new());
     for (row, case) in testbins::all().unwrap().iter().enumerate() {
         for (column, &version) in versions.iter().enumerate() {

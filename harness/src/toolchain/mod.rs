@@ -25,7 +25,7 @@ use crate::cache::{self, Lock};
 pub use bootstrap::MINIMUM_MINOR;
 pub use range::GoRange;
 pub use versions::{
-    CHOICE, CORE, LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, PATCHES, chosen, last_patch, resolve,
+    CHOICE, LAST_PATCHES, NEWEST_MINOR, OLDEST_MINOR, PATCHES, choice, chosen, last_patch, resolve,
 };
 
 /// All Go toolchains of the cache.

@@ -86,22 +86,26 @@ pub fn resolve(text: &str) -> Result<GoVersion> {
     })
 }
 
-/// Names the versions that tests use, written like a [`GoRange`](super::GoRange); `core` and `ci` mean [`CORE`].
+/// Names the versions that tests use, written like a [`GoRange`](super::GoRange). `core` and `ci` choose cells of the matrix
+/// (`testbins/matrix.toml`) and leave each other test its everyday versions.
 pub const CHOICE: &str = "GONDWANA_GO";
 
-/// The versions at which something that hooks rely on changed, as last patches.
-pub const CORE: &str = "1.5,1.9,1.13,1.16,1.17,1.21,1.25,1.27";
+/// What [`CHOICE`] in the environment names, if it names versions.
+#[must_use]
+pub fn choice() -> Option<String> {
+    std::env::var(CHOICE)
+        .ok()
+        .filter(|text| !matches!(text.as_str(), "core" | "ci"))
+}
 
-/// The versions that [`CHOICE`] in the environment names, or `everyday` where it is not set.
+/// The versions that [`CHOICE`] in the environment names, or `everyday` where it names none.
 ///
 /// # Errors
 /// When one of them is no version.
 pub fn chosen(everyday: &[&str]) -> Result<Vec<GoVersion>> {
-    let range = |text: &str| Ok(text.parse::<super::GoRange>()?.versions().to_vec());
-    match std::env::var(CHOICE).as_deref() {
-        Ok("core" | "ci") => range(CORE),
-        Ok(text) => range(text),
-        Err(_) => everyday.iter().copied().map(resolve).collect(),
+    match choice() {
+        Some(text) => Ok(text.parse::<super::GoRange>()?.versions().to_vec()),
+        None => everyday.iter().copied().map(resolve).collect(),
     }
 }
 

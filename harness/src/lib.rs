@@ -13,6 +13,7 @@ pub mod matrix;
 pub mod oracle;
 pub mod outcome;
 pub mod qualify;
+pub mod release;
 pub mod report;
 pub mod testbins;
 pub mod toolchain;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gondwana_harness::cmd::{
-    disturb, emulate, layouts, matrix, qualify, replay, run, testbin, toolchain,
+    disturb, emulate, layouts, matrix, qualify, release_check, replay, run, testbin, toolchain,
 };
 
 /// Proves that Gondwana's hooks on a Go program are harmless
@@ -32,6 +32,8 @@ enum Command {
     Run(run::Args),
     /// Compare what the engine knows about Go versions with real toolchains
     Layouts(layouts::Args),
+    /// Report what a Go release changes against the known one before it
+    ReleaseCheck(release_check::Args),
     /// Build a test program and print where it is
     Testbin(testbin::Args),
     /// List, install, find and remove Go toolchains
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
         Command::Layouts(args) => layouts::run(&args),
+        Command::ReleaseCheck(args) => release_check::run(&args),
         Command::Testbin(args) => testbin::run(&args),
         Command::Toolchain(args) => toolchain::run(&args),
     };

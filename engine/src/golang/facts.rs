@@ -5,7 +5,7 @@
 
 use super::layouts::{self, FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
 use super::tables::{self, Release};
-use super::{Abi, GoVersion, PclntabGeneration};
+use super::{Abi, GoVersion, PclntabGeneration, PreRelease};
 
 /// The oldest minor version that is known.
 pub const OLDEST: u16 = 5;
@@ -14,7 +14,7 @@ pub const NEWEST: u16 = 27;
 
 /// The version lies outside what is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{found} is {}; known are go1.{OLDEST} to go1.{NEWEST}", if found.minor > NEWEST { "newer than this engine" } else { "too old" })]
+#[error("{found} is {}; known are go1.{OLDEST} to go1.{NEWEST}", match found { v if v.minor > NEWEST => "newer than this engine", v if v.minor < OLDEST => "too old", _ => "no release" })]
 pub struct Unsupported {
     /// What was found.
     pub found: GoVersion,
@@ -113,16 +113,32 @@ static FACTS: [Facts; EPOCHS.len()] = {
 impl Facts {
     /// What holds for `version`, or why nothing is known about it.
     pub fn for_version(version: GoVersion) -> Result<Self, Unsupported> {
-        if !(OLDEST..=NEWEST).contains(&version.minor) {
+        if !(OLDEST..=NEWEST).contains(&version.minor) || version.pre == PreRelease::Devel {
             return Err(Unsupported { found: version });
         }
         Ok(Self::as_of(version.into()))
     }
 
-    /// What holds for the newest version that is known.
+    /// The known release whose facts a version that is none may turn out to have: the newest one for newer versions, the
+    /// release of the same minor version for builds between releases. `None` for releases that are known, and for what is
+    /// too old.
     #[must_use]
-    pub fn newest() -> Self {
-        Self::as_of(Release::new(NEWEST, u16::MAX))
+    pub fn like(version: GoVersion) -> Option<GoVersion> {
+        let between = version.pre == PreRelease::Devel;
+        match version.minor {
+            minor if minor > NEWEST => Some(GoVersion::new(NEWEST, 0)),
+            minor if minor >= OLDEST && between => Some(GoVersion::new(minor, 0)),
+            _ => None,
+        }
+    }
+
+    /// The facts of `version`, or of the known one that it may turn out to be [`like`](Self::like). An image of such a
+    /// version has proved them.
+    pub fn known_or_like(version: GoVersion) -> Result<Self, Unsupported> {
+        match Self::like(version) {
+            Some(like) => Ok(Self::as_of(Release::new(like.minor, u16::MAX))),
+            None => Self::for_version(version),
+        }
     }
 
     fn as_of(release: Release) -> Self {

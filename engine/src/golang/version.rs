@@ -19,6 +19,8 @@ pub struct GoVersion {
 /// Where a version stands before its release.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum PreRelease {
+    /// Built from a state of the source between releases: `devel go1.N-HASH`, `go1.N-devel_HASH`.
+    Devel,
     /// `go1.NbetaK`
     Beta(u16),
     /// `go1.NrcK`
@@ -47,17 +49,27 @@ pub struct NotAVersion(String);
 impl FromStr for GoVersion {
     type Err = NotAVersion;
 
-    /// Reads `go1.N`, `go1.N.M`, `go1.NrcK`, `go1.NbetaK`, with or without the leading `go`; whatever follows after a
-    /// space, `-` or `+` (experiments, vendor suffixes) is left to the caller.
+    /// Reads `go1.N`, `go1.N.M`, `go1.NrcK`, `go1.NbetaK`, with or without the leading `go`, and the versions of builds
+    /// between releases (`cmd/dist/build.go`, `findgoversion`); whatever follows after a space, `-` or `+` (experiments, vendor suffixes) is left to the caller.
     fn from_str(text: &str) -> Result<Self, NotAVersion> {
         let bad = || NotAVersion(text.chars().take(64).collect());
-        let core = text.split([' ', '-', '+']).next().unwrap_or_default();
+        // `devel +HASH`, up to 1.16, names no version.
+        let (text, prefixed) = match text.strip_prefix("devel ") {
+            Some(rest) if rest.starts_with("go") => (rest, true),
+            _ => (text, false),
+        };
+        let (core, suffix) = match text.find([' ', '-', '+']) {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        let devel = prefixed || suffix.starts_with("-devel");
         let core = core.strip_prefix("go").unwrap_or(core);
         let rest = core.strip_prefix("1.").ok_or_else(bad)?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let minor = rest[..digits].parse().map_err(|_| bad())?;
         let number = |tail: &str| tail.parse::<u16>().map_err(|_| bad());
         let (patch, pre) = match &rest[digits..] {
+            "" if devel => (0, PreRelease::Devel),
             "" => (0, PreRelease::Released),
             tail if tail.starts_with('.') => (number(&tail[1..])?, PreRelease::Released),
             tail if tail.starts_with("rc") => (0, PreRelease::Candidate(number(&tail[2..])?)),
@@ -72,6 +84,7 @@ impl fmt::Display for GoVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "go1.{}", self.minor)?;
         match (self.pre, self.patch) {
+            (PreRelease::Devel, _) => f.write_str("-devel"),
             (PreRelease::Beta(n), _) => write!(f, "beta{n}"),
             (PreRelease::Candidate(n), _) => write!(f, "rc{n}"),
             // 1.21 and later are released as go1.N.0, earlier ones as go1.N.
@@ -91,6 +104,7 @@ mod tests {
             "go1.5",
             "1.9.2",
             "go1.10.1",
+            "devel go1.21-5e9fa0b Tue Jun 6",
             "go1.21beta1",
             "go1.21rc2",
             "go1.21.0",
@@ -99,7 +113,15 @@ mod tests {
         let read: Vec<GoVersion> = order.iter().map(|text| text.parse().unwrap()).collect();
         assert!(read.is_sorted_by(|a, b| a < b), "{read:?}");
         assert_eq!(read[2].to_string(), "go1.10.1");
-        assert_eq!(read[4].to_string(), "go1.21rc2");
+        assert_eq!(read[3].to_string(), "go1.21-devel");
+        assert_eq!(
+            "go1.28-devel_5e9fa0b Tue".parse(),
+            Ok(GoVersion {
+                pre: PreRelease::Devel,
+                ..GoVersion::new(28, 0)
+            })
+        );
+        assert_eq!(read[5].to_string(), "go1.21rc2");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum ImageErrorCode {
     UnsupportedVersion,
     /// A table of the Go runtime contradicts itself.
     CorruptTable,
+    /// The Go version is not known, and the program does not prove to be built like the known version next to it.
+    UnprovenVersion,
 }
 
 impl ImageErrorCode {
@@ -56,6 +58,7 @@ impl ImageErrorCode {
             Self::UnknownVersion => "unknown-version",
             Self::UnsupportedVersion => "unsupported-version",
             Self::CorruptTable => "corrupt-table",
+            Self::UnprovenVersion => "unproven-version",
         }
     }
 }
@@ -155,6 +158,7 @@ mod tests {
             UnknownVersion,
             UnsupportedVersion,
             CorruptTable,
+            UnprovenVersion,
         ] {
             assert_eq!(
                 serde_json::to_value(code).unwrap(),

@@ -133,11 +133,11 @@ impl<'d> Record<'d> {
         self.u32(self.layout.pcsp)
     }
 
-    fn npcdata(&self) -> Option<u32> {
+    pub(super) fn npcdata(&self) -> Option<u32> {
         self.u32(self.layout.npcdata)
     }
 
-    fn nfuncdata(&self) -> Option<u32> {
+    pub(super) fn nfuncdata(&self) -> Option<u32> {
         if self.layout.nfuncdata_is_32_bits {
             self.u32(self.layout.nfuncdata)
         } else {

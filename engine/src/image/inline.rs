@@ -84,7 +84,7 @@ pub(super) fn into<'d>(
 }
 
 /// Offsets of the names in one function's tree.
-fn tree<'d>(
+pub(super) fn tree<'d>(
     elf: &Elf<'d>,
     module: &Module<'d>,
     facts: &Facts,

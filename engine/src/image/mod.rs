@@ -13,6 +13,7 @@
 //! | `functions`, `pcvalue`, `inline` | tables -> functions, stack depths, inlined copies |
 //! | `kind` | -> main program or not, race, cgo |
 //! | `tls` | code -> offset of the thread-local g |
+//! | `proof` | a program of an unknown version -> that it is built like a known one, or an error |
 //! | `limits` | what hostile input may cost |
 
 mod buildinfo;
@@ -30,6 +31,7 @@ mod moduledata;
 mod notes;
 mod pclntab;
 mod pcvalue;
+mod proof;
 mod read;
 mod relocations;
 mod symbols;
@@ -146,7 +148,7 @@ impl<'d> Image<'d> {
         let module = Module::find(&elf)?;
         kind::has_entry(&elf)?;
         let (version, build) = buildinfo::read(&elf, &module)?;
-        let facts = Facts::for_version(version).map_err(|error| {
+        let facts = Facts::known_or_like(version).map_err(|error| {
             let code = ImageErrorCode::UnsupportedVersion;
             ImageError::new(
                 code,
@@ -175,8 +177,9 @@ impl<'d> Image<'d> {
         let mut names = Names::new(&module, elf.data.len());
         let functions = functions::read(&elf, &module, &facts, gofunc, &mut names)?;
         let evidence = kind::Evidence::gather(&elf, &module, &facts, &functions);
-        Ok(Self {
-            kind: evidence.kind(&elf)?,
+        let kind = evidence.kind(&elf)?;
+        let image = Self {
+            kind,
             race: evidence.race,
             cgo: evidence.cgo,
             last_moduledatap: moduledata::last_moduledatap(&elf, &module),
@@ -188,12 +191,31 @@ impl<'d> Image<'d> {
             facts,
             gofunc,
             functions,
-        })
+        };
+        if image.assumed_like().is_some() {
+            proof::prove(&image)?;
+        }
+        Ok(image)
+    }
+
+    /// The known version that this program proved to be built like, where its own version is not known: newer than all
+    /// known ones, or between releases. What the program's bytes cannot show is assumed to be as it is there.
+    pub fn assumed_like(&self) -> Option<GoVersion> {
+        Facts::like(self.version)
     }
 
     /// `runtime.buildVersion`.
     pub fn version(&self) -> GoVersion {
         self.version
+    }
+
+    /// `version` with a mark behind it where it is not known: `go1.28.1 (assumed like go1.27)`. Every output names the
+    /// version so.
+    pub fn marked(&self, version: impl std::fmt::Display) -> String {
+        match self.assumed_like() {
+            Some(like) => format!("{version} (assumed like go1.{})", like.minor),
+            None => version.to_string(),
+        }
     }
 
     /// What the program says about its own build.

@@ -303,9 +303,14 @@ fn libraries_are_no_main_programs() {
 #[test]
 fn versions_that_are_not_known_are_named() {
     for (text, code) in [
-        ("go1.28.1", ImageErrorCode::UnsupportedVersion),
+        ("go1.28.1", ImageErrorCode::UnprovenVersion),
         (
             "devel go1.28-abcdef Mon Jan 1",
+            ImageErrorCode::UnprovenVersion,
+        ),
+        ("go1.28-devel_abcdef Mon", ImageErrorCode::UnprovenVersion),
+        (
+            "devel +abcdef Mon Jan 1",
             ImageErrorCode::UnsupportedVersion,
         ),
         ("nonsense", ImageErrorCode::UnknownVersion),

@@ -227,7 +227,7 @@ fn program(image: &Image, slide: RunAddr) -> Program {
     let info = image.build_info();
     let module = info.modinfo.main();
     Program {
-        go: info.version_text.to_owned(),
+        go: image.marked(info.version_text),
         path: info.modinfo.path().unwrap_or_default().to_owned(),
         module: module
             .map(|module| {

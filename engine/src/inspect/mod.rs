@@ -131,6 +131,9 @@ pub struct Layout<'d> {
     pub tls_g: Option<i32>,
     /// Number of functions.
     pub functions: usize,
+    /// The known version whose layouts the program proved to have, where its own is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<String>,
 }
 
 impl<'d> Layout<'d> {
@@ -153,6 +156,9 @@ impl<'d> Layout<'d> {
             last_moduledatap: image.last_moduledatap(),
             tls_g: image.tls_g(),
             functions: image.functions().len(),
+            assumed: image
+                .assumed_like()
+                .map(|like| format!("go1.{}", like.minor)),
         }
     }
 }
@@ -219,6 +225,7 @@ impl<'d> Document<'d> {
             // A line table and its module data were found, or build information.
             ImageErrorCode::NotMainProgram
             | ImageErrorCode::UnsupportedVersion
+            | ImageErrorCode::UnprovenVersion
             | ImageErrorCode::UnknownVersion => Answer::Go,
             _ if build.is_some() => Answer::Go,
             ImageErrorCode::Gccgo => Answer::Gccgo,

@@ -188,4 +188,8 @@ fn places(rows: &mut Rows, layout: &Layout<'_>) {
         optional(layout.tls_g.map(|offset| format!("fs:{offset}"))),
     );
     rows.add("functions", layout.functions.to_string());
+    if let Some(like) = &layout.assumed {
+        let text = format!("not known; assumed like {like}, whose layouts it proves to have");
+        rows.add("Go version", text);
+    }
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{Plan, PlannedHook, WriteKind};
 use crate::addr::RunAddr;
-use crate::golang::GoVersion;
 use crate::listing::listing;
 
 /// Schema of [`Document`]; changes when a member changes its meaning or goes.
@@ -23,9 +22,9 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The plan for a program of Go version `go`.
+    /// The plan for a program of Go version `go`, as [`Image::marked`](crate::image::Image::marked) names it.
     #[must_use]
-    pub fn new(go: GoVersion, plan: &'a Plan) -> Self {
+    pub fn new(go: impl std::fmt::Display, plan: &'a Plan) -> Self {
         Self {
             schema: SCHEMA,
             go: go.to_string(),

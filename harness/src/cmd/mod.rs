@@ -5,6 +5,7 @@ pub mod emulate;
 pub mod layouts;
 pub mod matrix;
 pub mod qualify;
+pub mod release_check;
 pub mod replay;
 pub mod run;
 pub mod testbin;

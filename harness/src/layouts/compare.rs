@@ -94,6 +94,56 @@ pub fn compare(
     out
 }
 
+/// What differs between two toolchains: `expected` is what the older one has.
+#[must_use]
+pub fn between(
+    structures: &[&Structure],
+    constants: &[Constant],
+    old: &Measured,
+    new: &Measured,
+) -> Vec<Difference> {
+    let mut out = Comparison::default();
+    for structure in structures {
+        let size = |measured: &Measured| {
+            let real = measured.structs.get(structure.name);
+            real.map_or(What::Absent, |real| What::Size(saturating(real.size)))
+        };
+        out.note(structure, "size", size(old), size(new));
+        let mut names: Vec<String> = paths(structure).map(str::to_owned).collect();
+        for measured in [old, new] {
+            let real = measured
+                .structs
+                .get(structure.name)
+                .filter(|_| structure.complete);
+            let members = real.into_iter().flat_map(|real| &real.members);
+            names.extend(
+                members
+                    .filter(|member| holds(member))
+                    .map(|member| member.name.clone()),
+            );
+        }
+        names.sort();
+        names.dedup();
+        for name in &names {
+            let (before, after) = (really(structure, name, old), really(structure, name, new));
+            out.note(structure, name, before, after);
+        }
+    }
+    for constant in constants {
+        let value = |measured: &Measured| {
+            let value = measured.constants.get(&(constant.name, constant.race));
+            value.map_or(What::Absent, |&value| What::Value(value))
+        };
+        out.note_constant(constant, value(old), value(new));
+    }
+    out.differences
+}
+
+/// Whether a member has a name and holds something.
+fn holds(member: &super::dwarf::Member) -> bool {
+    member.size > 0 && member.name != "_"
+}
+
 impl Comparison {
     fn structure(&mut self, structure: &Structure, measured: &Measured, release: Release) {
         let size = |size: Option<u32>| size.map_or(What::Absent, What::Size);
@@ -120,8 +170,7 @@ impl Comparison {
         };
         for member in &real.members {
             let listed = paths(structure).any(|path| path == member.name);
-            // Members without a name or without bytes hold nothing.
-            if !listed && member.size > 0 && member.name != "_" {
+            if !listed && holds(member) {
                 self.fields += 1;
                 let found = really(structure, &member.name, measured);
                 self.note(structure, &member.name, What::Absent, found);
@@ -137,6 +186,10 @@ impl Comparison {
             return;
         }
         self.constants += 1;
+        self.note_constant(constant, expected, found);
+    }
+
+    fn note_constant(&mut self, constant: &Constant, expected: What, found: What) {
         if expected != found {
             self.differences.push(Difference {
                 structure: "",

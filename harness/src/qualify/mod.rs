@@ -162,7 +162,7 @@ pub fn check(
         program: Program {
             path: subject.name.clone(),
             sha256: subject.sha256.clone(),
-            go: image.version().to_string(),
+            go: image.marked(image.version()),
             functions: image.functions().len() as u64,
             hookable: sites.len() as u64,
         },

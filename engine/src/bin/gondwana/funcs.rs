@@ -56,10 +56,13 @@ fn list(image: &Image<'_>, selected: &[usize], json: bool, mut out: impl Write) 
     let inlined = image.inlined_copies();
     let finder = Finder::new(image);
     let mut totals = Totals::default();
+    if !json && image.assumed_like().is_some() {
+        writeln!(out, "{}", image.marked(image.version()))?;
+    }
     if json {
         let header = Header {
             schema: SCHEMA,
-            go: image.version().to_string(),
+            go: image.marked(image.version()),
             functions: selected.len(),
         };
         line(&mut out, &header)?;

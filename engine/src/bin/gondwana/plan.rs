@@ -62,9 +62,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })?;
     let plan = verified.plan();
     if args.json {
-        let document = Document::new(image.version(), plan);
+        let document = Document::new(image.marked(image.version()), plan);
         println!("{}", serde_json::to_string(&document)?);
     } else {
+        if image.assumed_like().is_some() {
+            println!("{}", image.marked(image.version()));
+        }
         print!("{}", plan::render(plan));
         if args.module {
             print!("\n{}", plan::render_module(plan, image.facts()));

@@ -5,7 +5,7 @@ use super::{Structure, field};
 
 /// A goroutine.
 #[rustfmt::skip]
-pub(in crate::golang) static G: Structure = Structure {
+pub(crate) static G: Structure = Structure {
     name: "runtime.g",
     source: "runtime/runtime2.go",
     complete: false,

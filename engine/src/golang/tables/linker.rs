@@ -7,7 +7,7 @@ use super::{Structure, field};
 
 /// The tables of one module (`cmd/link/internal/ld/symtab.go`).
 #[rustfmt::skip]
-pub(in crate::golang) static MODULEDATA: Structure = Structure {
+pub(crate) static MODULEDATA: Structure = Structure {
     name: "runtime.moduledata",
     source: "runtime/symtab.go",
     complete: true,
@@ -94,7 +94,7 @@ pub(super) static BITVECTOR: Structure = Structure {
 
 /// The header of the line table; up to 1.15 it is no structure (`debug/gosym/pclntab.go`).
 #[rustfmt::skip]
-pub(in crate::golang) static PC_HEADER: Structure = Structure {
+pub(crate) static PC_HEADER: Structure = Structure {
     name: "runtime.pcHeader",
     source: "runtime/symtab.go",
     complete: true,

@@ -20,8 +20,10 @@ pub use constants::CONSTANTS;
 pub use history::{Change, Release};
 
 pub(super) use constant::constant_in;
-pub(super) use goroutine::{G, PANIC};
-pub(super) use linker::{FUNC, INLINED_CALL, MODULEDATA, PC_HEADER};
+pub(crate) use goroutine::G;
+pub(super) use goroutine::PANIC;
+pub(super) use linker::{FUNC, INLINED_CALL};
+pub(crate) use linker::{MODULEDATA, PC_HEADER};
 pub(super) use scheduler::M;
 
 /// A structure of the Go runtime or standard library.

@@ -52,7 +52,7 @@ struct Ready {
 impl Executor {
     /// A machine with the states' memory. The image's memory is yet to be mapped.
     pub fn new(version: GoVersion, tls_g: i32, seed: u64) -> Result<Self, Error> {
-        let facts = Facts::for_version(version)?;
+        let facts = Facts::known_or_like(version)?;
         let target = Target {
             facts: &facts,
             tls_g,

@@ -34,7 +34,7 @@ pub struct Source<'t> {
 #[derive(Debug, Default)]
 struct Package {
     dir: PathBuf,
-    /// Names of the Go files of linux/amd64.
+    /// Names of the Go and assembly files of linux/amd64.
     files: Vec<String>,
     constants: HashMap<String, Declared>,
 }
@@ -111,7 +111,7 @@ impl<'t> Source<'t> {
             .map(Some)
     }
 
-    /// The paths and contents of the Go files of `package`; none if there is no such package.
+    /// The paths and contents of the Go and assembly files of `package`; none if there is no such package.
     ///
     /// # Errors
     /// The toolchain cannot be asked; a file cannot be read.
@@ -140,7 +140,7 @@ impl<'t> Source<'t> {
             "list",
             "-e",
             "-f",
-            "{{.Dir}}{{range .GoFiles}}\n{{.}}{{end}}",
+            "{{.Dir}}{{range .GoFiles}}\n{{.}}{{end}}{{range .SFiles}}\n{{.}}{{end}}",
         ]);
         if self.race {
             go.args(["-tags", "race"]);
@@ -155,7 +155,7 @@ impl<'t> Source<'t> {
         let dir = PathBuf::from(lines.next().unwrap_or_default());
         let files: Vec<String> = lines.map(str::to_owned).collect();
         let mut constants = HashMap::new();
-        for name in &files {
+        for name in files.iter().filter(|name| name.ends_with(".go")) {
             let file = dir.join(name);
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;

@@ -17,6 +17,8 @@ use serde::Serialize;
 
 /// Instructions of the longest stack check (`cmd/internal/obj/x86/obj6.go`, `stacksplit`, up to 1.16).
 const LONGEST: usize = 9;
+/// Instructions between the branch of a stack check and the call of morestack: spills of register arguments.
+const TAIL: usize = 32;
 /// Functions that are named as examples.
 const EXAMPLES: usize = 20;
 
@@ -40,7 +42,7 @@ pub struct Forms {
     pub new: Vec<String>,
     /// Forms that only the older one has.
     pub gone: Vec<String>,
-    /// Functions of the newer program that call morestack though the engine saw no stack check at their entry.
+    /// Functions of the newer program that call morestack from elsewhere than a branch at their entry.
     pub unrecognised: Vec<String>,
 }
 
@@ -76,7 +78,10 @@ pub(super) fn compare(old: &[u8], new: &[u8]) -> Result<(Forms, Decisions)> {
         for function in image.functions() {
             let code = image.bytes(function.entry, function.size as usize);
             let code = code.unwrap_or_default();
-            let form = form(code, function);
+            let form = form(image, code, function);
+            if which == 1 && form == UNKNOWN {
+                forms.unrecognised.push(function.name.to_owned());
+            }
             let entry = found.entry(form.clone()).or_insert_with(|| Form {
                 form,
                 functions: [0; 2],
@@ -84,9 +89,6 @@ pub(super) fn compare(old: &[u8], new: &[u8]) -> Result<(Forms, Decisions)> {
             });
             entry.functions[which] += 1;
             let answer = finder.find(function);
-            if which == 1 && misses_check(image, function, code, &answer) {
-                forms.unrecognised.push(function.name.to_owned());
-            }
             let code = match &answer {
                 Ok(_) => "hookable".to_owned(),
                 Err(refusal) => refusal.code.to_string(),
@@ -133,27 +135,63 @@ pub(super) fn compare(old: &[u8], new: &[u8]) -> Result<(Forms, Decisions)> {
     Ok((forms, decisions))
 }
 
+/// Stands for the form of functions that do not call morestack.
+const NO_CHECK: &str = "no stack check";
+/// Stands for the form of functions that call it from elsewhere than the entry's branch.
+const UNKNOWN: &str = "unknown";
+
 /// The form of a function's entry.
-fn form(code: &[u8], function: &Function<'_>) -> String {
-    let decoder = Decoder::with_ip(64, code, function.entry.get(), DecoderOptions::NONE);
+fn form(image: &Image<'_>, code: &[u8], function: &Function<'_>) -> String {
+    let decode = |from: usize| {
+        let at = function.entry.get() + from as u64;
+        Decoder::with_ip(
+            64,
+            code.get(from..).unwrap_or_default(),
+            at,
+            DecoderOptions::NONE,
+        )
+    };
+    let calls_morestack = |instruction: &Instruction| {
+        let target = LinkAddr::new(instruction.near_branch_target());
+        let callee = image
+            .function_at(target)
+            .filter(|_| instruction.is_call_near());
+        callee.is_some_and(|callee| callee.name.starts_with("runtime.morestack"))
+    };
     let mut text = String::new();
-    for instruction in decoder.into_iter().take(LONGEST) {
+    for instruction in decode(0).into_iter().take(LONGEST) {
         if !text.is_empty() {
             text.push_str("; ");
         }
         describe(&mut text, &instruction);
         match instruction.flow_control() {
             FlowControl::Next => {}
-            FlowControl::ConditionalBranch if instruction.mnemonic() == Mnemonic::Jbe => {
-                return text;
+            FlowControl::ConditionalBranch => {
+                let tail = LinkAddr::new(instruction.near_branch_target());
+                let tail = tail
+                    .offset_from(function.entry)
+                    .and_then(|at| usize::try_from(at).ok());
+                let first_call = tail.and_then(|tail| {
+                    let mut calls = decode(tail).into_iter().take(TAIL);
+                    calls.find(|one| one.flow_control() != FlowControl::Next)
+                });
+                // The long forms have another branch to the same place in front of the last one.
+                let last = matches!(instruction.mnemonic(), Mnemonic::Jbe);
+                match first_call.as_ref().is_some_and(calls_morestack) {
+                    true if last => return text,
+                    true => {}
+                    false => break,
+                }
             }
-            // Those of the long forms, in front of the last one.
-            FlowControl::ConditionalBranch
-                if matches!(instruction.mnemonic(), Mnemonic::Jb | Mnemonic::Je) => {}
             _ => break,
         }
     }
-    "no stack check".to_owned()
+    let form = if decode(0).into_iter().any(|one| calls_morestack(&one)) {
+        UNKNOWN
+    } else {
+        NO_CHECK
+    };
+    form.to_owned()
 }
 
 /// Mnemonic and operands; of numbers only the offsets of g's guards.
@@ -175,41 +213,27 @@ fn describe(out: &mut String, instruction: &Instruction) {
                 } else {
                     format!("{segment}:")
                 };
+                let base = if base == "none" {
+                    String::new()
+                } else {
+                    format!("{base}+")
+                };
                 let guard =
-                    matches!(instruction.memory_displacement64(), 0x10 | 0x18) && base != "rsp";
+                    matches!(instruction.memory_displacement64(), 0x10 | 0x18) && base != "rsp+";
                 // Writing into a string cannot fail.
                 let _ = match guard {
                     true => write!(
                         out,
-                        "{prefix}[{base}+{:x}]",
+                        "{prefix}[{base}{:x}]",
                         instruction.memory_displacement64()
                     ),
-                    false => write!(out, "{prefix}[{base}+N]"),
+                    false => write!(out, "{prefix}[{base}N]"),
                 };
             }
             OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => out.push('L'),
             _ => out.push('N'),
         }
     }
-}
-
-/// Whether a function calls morestack, though nothing at its entry was recognised as a stack check.
-fn misses_check(
-    image: &Image<'_>,
-    function: &Function<'_>,
-    code: &[u8],
-    answer: &Result<Site<'_>, Refusal>,
-) -> bool {
-    if !answer.as_ref().is_ok_and(|site| site.stack_check.is_none()) {
-        return false;
-    }
-    let decoder = Decoder::with_ip(64, code, function.entry.get(), DecoderOptions::NONE);
-    decoder.into_iter().any(|instruction| {
-        instruction.is_call_near()
-            && image
-                .function_at(LinkAddr::new(instruction.near_branch_target()))
-                .is_some_and(|callee| callee.name.starts_with("runtime.morestack"))
-    })
 }
 
 /// A site or refusal without addresses.

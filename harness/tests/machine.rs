@@ -201,7 +201,8 @@ fn test_programs_do_what_they_do_natively() {
     let (mut pairs, mut wrong, mut skipped) = (0, Vec::new(), Vec::new());
     for (row, case) in testbins::all().unwrap().iter().enumerate() {
         for (column, &version) in versions.iter().enumerate() {
-            let turn = everything || (row + column).is_multiple_of(SHARE);
+            // One off: the collector's storm takes minutes with the collector of 1.5.
+            let turn = everything || (row + column + 1).is_multiple_of(SHARE);
             if !turn || !case.supports(version) {
                 continue;
             }

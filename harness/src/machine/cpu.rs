@@ -263,6 +263,8 @@ impl CpuState {
 pub struct Cpu {
     uc: Unicorn<'static, ()>,
     shared: Rc<Shared>,
+    /// The state that it was made with.
+    blank: CpuState,
     /// Dropped after the instance that reads it.
     _counter: tsc::Counter,
 }
@@ -365,9 +367,11 @@ impl Cpu {
         })
         .map_err(at("exception hook"))?;
 
+        let blank = CpuState(uc.context_init().map_err(at("save the state"))?);
         Ok(Self {
             uc,
             shared,
+            blank,
             _counter: counter,
         })
     }
@@ -569,6 +573,13 @@ impl Cpu {
             self.set_register(register, value)?;
         }
         self.set_register(RegisterX86::FS_BASE, registers.fs_base)
+    }
+
+    /// Makes the state what it was at the beginning.
+    pub(super) fn reset(&mut self) -> Result<(), CpuError> {
+        self.uc
+            .context_restore(&self.blank.0)
+            .map_err(CpuError::new("restore the state", 0))
     }
 
     /// A copy of the processor's state.

@@ -186,6 +186,19 @@ pub(super) fn leave(cpu: &mut Cpu, thread: &mut Thread) -> Result<bool, CpuError
     Ok(true)
 }
 
+/// Has the processor forget the exception that it stopped at. It would remember it until its own interrupt emulation
+/// delivered it, which never happens here, and take the next one for a double fault (`target/i386/excp_helper.c`,
+/// `check_exception`).
+pub(super) fn forget_exception(cpu: &mut Cpu) -> Result<(), CpuError> {
+    let regs = cpu.registers()?;
+    let gs_base = cpu.register(RegisterX86::GS_BASE)?;
+    let area = fxsave(cpu)?;
+    cpu.reset()?;
+    fxrstor(cpu, &area)?;
+    cpu.set_register(RegisterX86::GS_BASE, gs_base)?;
+    cpu.set_registers(&regs)
+}
+
 /// `struct sigcontext` up to RIP.
 const fn context(regs: &Registers) -> [u64; CONTEXT_WORDS] {
     [

@@ -236,7 +236,10 @@ impl Machine<'_> {
             }
             Stop::Fault(fault) => self.fault(fault)?,
             Stop::Illegal => self.illegal()?,
-            Stop::Exception(vector) => self.exception(vector)?,
+            Stop::Exception(vector) => {
+                deliver::forget_exception(&mut self.cpu)?;
+                self.exception(vector)?;
+            }
             Stop::Halt => {
                 // Privileged: user code gets a general protection fault.
                 let rip = self.cpu.register(RegisterX86::RIP)?;

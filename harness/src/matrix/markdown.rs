@@ -107,19 +107,7 @@ pub fn report(finished: &Finished, matrix: &Matrix) -> String {
 
 fn write_report(out: &mut String, finished: &Finished, matrix: &Matrix) -> std::fmt::Result {
     let totals = render::totals(finished);
-    writeln!(out, "# Matrix\n")?;
-    writeln!(
-        out,
-        "{} cells in {:.0} s: {} qualified, {} failed, {} refused as a whole, {} skipped; {} checks diverged; {} cells from earlier runs.\n",
-        finished.reports.len(),
-        finished.elapsed.as_secs_f64(),
-        totals.qualified,
-        totals.failed,
-        totals.refused,
-        totals.skipped,
-        totals.diverged,
-        finished.reused
-    )?;
+    writeln!(out, "# Matrix\n\n{}\n", render::summary(finished))?;
     writeln!(
         out,
         "## Hookable functions, in percent\n\n{}",

@@ -77,9 +77,13 @@ fn counted<'a>(texts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(&'a str, u64
 /// The numbers of the whole run.
 pub(super) struct Totals<'a> {
     pub(super) qualified: usize,
+    /// Cells that are not as they must be.
     pub(super) failed: usize,
+    /// Cells whose program is refused as it must be.
     pub(super) refused: usize,
+    /// Cells that were left out.
     pub(super) skipped: usize,
+    /// Checks, not cells.
     pub(super) diverged: u64,
     /// Reasons for which cells were skipped.
     pub(super) whys: Vec<(&'a str, u64)>,
@@ -163,9 +167,14 @@ fn write(out: &mut String, finished: &Finished) -> std::fmt::Result {
     for (what, count) in &totals.left_out {
         writeln!(out, "left out in {count:>6} cells: {what}")?;
     }
-    writeln!(
-        out,
-        "\n{} cells in {:.0} s: {} qualified, {} failed, {} refused as a whole, {} skipped; {} checks diverged; {} from earlier runs",
+    writeln!(out, "\n{}", summary(finished))
+}
+
+/// The run in one line.
+pub(super) fn summary(finished: &Finished) -> String {
+    let totals = totals(finished);
+    format!(
+        "{} cells in {:.0} s: {} qualified, {} failed, {} refused as a whole, {} skipped; {} checks diverged; {} from earlier runs",
         finished.reports.len(),
         finished.elapsed.as_secs_f64(),
         totals.qualified,

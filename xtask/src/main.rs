@@ -25,8 +25,8 @@ Commands:
   test [--quick] [--matrix core|ci|all] [--bench] [--fuzz-runs N]
                                Everything that must hold: formatting, lints, documentation, tests, snapshots, fuzz
                                targets, licences. --quick: fewer Go versions, fewer fuzz runs. --matrix: which cells of
-                               Go version and build mode; ci where CI=true, else core. --bench: also run the benches
-                               once, briefly.
+                               Go version and build mode; core if left out. --bench: also run the benches once,
+                               briefly.
   setup                        Only look for the tools, and get what is missing
 
 Exit status: qualify: 0 qualified, 1 not, 2 failed. Others: 0 good, 1 not, 2 wrong use.";

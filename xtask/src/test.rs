@@ -10,7 +10,7 @@ use crate::{fuzz, licences, root, snapshots};
 
 /// The variable by which tests are told how many Go versions and build modes they take (`harness/tests/matrix.rs`).
 const CHOICE: &str = "GONDWANA_GO";
-/// What it may be told here: those of every day, those of every submission, all.
+/// What it may be told here: those of every day, the tier `ci` of the matrix (some 130 cells), all.
 const MATRIX: [&str; 3] = ["core", "ci", "all"];
 
 struct Options {
@@ -46,9 +46,6 @@ fn options(arguments: &[String]) -> Result<Options> {
             }
             other => bail!("test: unknown argument `{other}`"),
         }
-    }
-    if options.matrix.is_none() && std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        options.matrix = Some("ci");
     }
     if options.fuzz_runs == 0 {
         options.fuzz_runs = if options.quick { 5_000 } else { 100_000 };

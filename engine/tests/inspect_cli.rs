@@ -295,7 +295,7 @@ fn what_is_recorded_is_told_of_programs_that_cannot_be_hooked() {
         (
             "future",
             future.build(),
-            "unsupported-version",
+            "unproven-version",
             "go1.99.1".to_owned(),
         ),
     ];

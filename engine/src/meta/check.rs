@@ -75,9 +75,9 @@ fn write(info: &GoBuildInfo<'_>) -> String {
         write_module(&mut out, "dep", module);
     }
     for setting in &info.settings {
-        // Keys hold no escapes, so one of the two quotes does.
+        // Keys are read without escapes, so one of the two quotes does.
         let key = match setting.key {
-            key if key.contains('"') => format!("`{key}`"),
+            key if key.contains(['"', '\\']) => format!("`{key}`"),
             key => format!("\"{key}\""),
         };
         let escape = |char: char| match char {
@@ -130,6 +130,7 @@ mod tests {
     #[test]
     fn both_outcomes_happen() {
         assert!(check(b"path\ta\nbuild\t`a\"b`=\"c\\n\"\n"));
+        assert!(check(b"build\t`\\u00e9`=\"c\"\n"));
         assert!(!check(b"mod\ta\n"));
         assert!(!check(b"\xff"));
     }

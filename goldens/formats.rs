@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use gondwana_engine::addr::{LinkAddr, RunAddr};
 use gondwana_engine::event::{self, StreamWriter};
@@ -14,10 +15,13 @@ use gondwana_engine::plan::{Document, SCHEMA as PLAN};
 use gondwana_engine::ring::{Record, decode, layout};
 use gondwana_engine::site::table::{self, Footer, Header, Row, Totals};
 use gondwana_engine::site::{Finder, Refusal, RefusalCode};
+use gondwana_harness::build::Mode;
 use gondwana_harness::disturb::case::Disturbed;
 use gondwana_harness::disturb::kind::Kind;
 use gondwana_harness::executor::native::process::{Ready, Scenario};
 use gondwana_harness::generate::relocation;
+use gondwana_harness::matrix::cell::{self, CellReport};
+use gondwana_harness::matrix::{Cell, run};
 use gondwana_harness::oracle::Answer;
 use gondwana_harness::report::case::{self, Case, Native};
 use gondwana_harness::report::{self, Failure, Hook, Program, Refused, Report, Section, Skipped};
@@ -28,7 +32,15 @@ use super::program;
 use super::shapes::{Format, shape};
 
 pub(crate) fn all() -> Vec<Format> {
-    vec![stream(), ring(), plan(), funcs(), report(), case()]
+    vec![
+        stream(),
+        ring(),
+        plan(),
+        funcs(),
+        report(),
+        case(),
+        matrix(),
+    ]
 }
 
 /// A schema of the form `name/version`.
@@ -375,4 +387,73 @@ fn case() -> Format {
     });
     assert_eq!(values[0]["schema"], json!(case::SCHEMA));
     of_schema(case::SCHEMA, "harness/src/report/case.rs", &values)
+}
+
+fn matrix() -> Format {
+    let cell = Cell {
+        go: GoVersion::new(27, 4),
+        mode: Mode::Static,
+    };
+    let counts = Counts {
+        agreed: 1,
+        diverged: 1,
+        inconclusive: 1,
+    };
+    let section = Section {
+        name: "relocation".into(),
+        counts,
+        note: "n".into(),
+        failures: vec![Failure {
+            what: "w".into(),
+            answer: Answer::Diverge("d".into()),
+            case: Some("c".into()),
+        }],
+    };
+    let report = |outcome| CellReport {
+        go: "go1.27.4".into(),
+        mode: "static".into(),
+        outcome,
+        program: Some(cell::Program {
+            sha256: "00".into(),
+            functions: 1,
+            hookable: 1,
+            refused: BTreeMap::from([("too-short".into(), 1)]),
+        }),
+        relocation: Some(section.clone()),
+        programs: vec![cell::Behaviour {
+            name: "fib".into(),
+            counts,
+            hooks: vec![cell::Fired {
+                function: "main.f".into(),
+                entered: 1,
+                spans: 1,
+            }],
+            skipped: vec![Skipped {
+                what: "w".into(),
+                count: 1,
+                why: "y".into(),
+            }],
+            events: None,
+        }],
+        skipped: vec![cell::SkippedProgram {
+            name: "fib".into(),
+            why: "y".into(),
+        }],
+        seconds: 0.5,
+    };
+    let outcomes = [
+        cell::Outcome::Qualified,
+        cell::Outcome::Failed {
+            reasons: vec!["r".into()],
+        },
+        cell::Outcome::Refused { code: "c".into() },
+        cell::Outcome::Skipped { why: "y".into() },
+    ];
+    let finished = run::Finished {
+        reports: outcomes.map(|outcome| (cell, report(outcome))).into(),
+        reused: 1,
+        elapsed: Duration::from_millis(1500),
+    };
+    let value = serde_json::to_value(finished.document()).unwrap();
+    of_schema(run::SCHEMA, "harness/src/matrix/run.rs", &[value])
 }

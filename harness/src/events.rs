@@ -171,7 +171,7 @@ fn with(parts: Parts, version: GoVersion, body: &str) -> Parts {
 /// Compares the events of `program` in `version` with its file in `dir`.
 ///
 /// # Errors
-/// They differ, or the file does not know the version: the message holds both texts and says how to accept the new one.
+/// They differ, or the file does not know the version: the message says how, and how to accept the new ones.
 pub fn compare(dir: &Path, program: &str, version: GoVersion, body: &str) -> Result<()> {
     let path = dir.join(format!("{program}.events"));
     let place = || path.display().to_string();
@@ -193,14 +193,29 @@ fn accept(path: &Path, version: GoVersion, body: &str) -> Result<()> {
 
 fn judge(path: &Path, version: GoVersion, body: &str) -> Result<()> {
     let parts = read(&fs::read_to_string(path).context("read")?)?;
-    let known = parts
-        .iter()
-        .find(|(versions, _)| versions.contains(&version));
-    let known = known.map(|(_, body)| body.as_str());
-    if known != Some(body) {
+    let says = |is: &dyn Fn(&GoVersion) -> bool| {
+        let part = parts.iter().find(|(versions, _)| versions.iter().any(is));
+        part.map(|(_, body)| body.as_str())
+    };
+    // A patch release that has no part of its own is like the one that has.
+    let known = says(&|other| *other == version).or_else(|| says(&|o| o.minor == version.minor));
+    let Some(known) = known else {
+        bail!("{version} is not in it; {UPDATE}=always adds it");
+    };
+    if known != body {
+        let (old, new): (Vec<&str>, Vec<&str>) = (known.lines().collect(), body.lines().collect());
+        let gone = old.iter().filter(|line| !new.contains(line));
+        let come = new.iter().filter(|line| !old.contains(line));
+        let lines: Vec<String> = gone
+            .map(|line| format!("- {line}"))
+            .chain(come.map(|line| format!("+ {line}")))
+            .collect();
         bail!(
-            "the events of {version} differ; {UPDATE}=always accepts the new ones\n--- before\n{}--- now\n{body}",
-            known.unwrap_or("(none)\n")
+            "the events of {version} differ; {UPDATE}=always accepts the new ones\n{}",
+            match lines.is_empty() {
+                true => "in the order or number of their lines".to_owned(),
+                false => lines.join("\n"),
+            }
         );
     }
     Ok(())
@@ -209,6 +224,8 @@ fn judge(path: &Path, version: GoVersion, body: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testbins;
+    use crate::toolchain::LAST_PATCHES;
 
     const FILE: &str = "# go1.5.4 go1.16.15\nold\n# go1.17.13\nnew\nline\n";
 
@@ -237,8 +254,35 @@ mod tests {
         };
         assert_eq!(say(GoVersion::new(17, 13), "new\nline\n"), None);
         let differs = say(GoVersion::new(17, 13), "other\n").unwrap();
-        assert!(differs.contains("new\nline\n--- now\nother\n"), "{differs}");
+        assert!(differs.ends_with("\n- new\n- line\n+ other"), "{differs}");
+        let shorter = say(GoVersion::new(17, 13), "new\nline\nline\n").unwrap();
+        assert!(shorter.ends_with("number of their lines"), "{shorter}");
+        assert_eq!(say(GoVersion::new(17, 2), "new\nline\n"), None);
         let unknown = say(GoVersion::new(18, 0), "new\nline\n").unwrap();
-        assert!(unknown.contains("(none)"), "{unknown}");
+        assert!(unknown.contains("go1.18 is not in it"), "{unknown}");
+    }
+
+    #[test]
+    fn every_program_has_a_file_that_knows_every_version() {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../goldens/events");
+        let mut files: Vec<String> = fs::read_dir(&goldens)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        files.sort();
+        let cases = testbins::all().unwrap();
+        let expected: Vec<String> = cases
+            .iter()
+            .map(|case| format!("{}.events", case.name))
+            .collect();
+        assert_eq!(files, expected);
+        for case in cases {
+            let path = goldens.join(format!("{}.events", case.name));
+            let parts = read(&fs::read_to_string(path).unwrap()).unwrap();
+            let mut versions: Vec<GoVersion> = parts.into_iter().flat_map(|(v, _)| v).collect();
+            versions.sort_unstable();
+            let supported = LAST_PATCHES.into_iter().filter(|&v| case.supports(v));
+            assert_eq!(versions, supported.collect::<Vec<_>>(), "{}", case.name);
+        }
     }
 }

@@ -7,13 +7,15 @@
 //!
 //! This test has a `main` of its own (`harness = false`), since its cells are data.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::events;
 use gondwana_harness::executor::native::hooked::Agent;
-use gondwana_harness::matrix::cell::{self, Bench, Outcome};
+use gondwana_harness::matrix::cell::{self, Bench, CellReport, Outcome};
 use gondwana_harness::matrix::{Cell, Matrix, Tier};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::{CHOICE, GoRange, Toolchains};
@@ -105,10 +107,30 @@ fn check(bench: &Bench, cell: Cell) -> Result<()> {
                 .iter()
                 .find(|program| !fired(&program.hooks));
             ensure!(silent.is_none(), "no hook of {silent:?} fired");
+            if cell.mode == Mode::Static {
+                compare_events(cell, &report)?;
+            }
             Ok(())
         }
         Outcome::Refused { .. } | Outcome::Skipped { .. } => Ok(()),
     }
+}
+
+/// The events of each test program are those of `goldens/events`.
+fn compare_events(cell: Cell, report: &CellReport) -> Result<()> {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../goldens/events");
+    let mut wrong = Vec::new();
+    for program in &report.programs {
+        match &program.events {
+            Some(text) => {
+                let compared = events::compare(&goldens, &program.name, cell.go, text);
+                wrong.extend(compared.err().map(|error| format!("{error:#}")));
+            }
+            None => println!("{cell}: {}: {:?}", program.name, program.skipped),
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 /// Whole cells are left out exactly where the version has no such mode.

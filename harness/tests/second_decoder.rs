@@ -11,7 +11,8 @@ use std::path::Path;
 
 use gondwana_engine::image::Image;
 use gondwana_harness::build::{Builder, Mode};
-use gondwana_harness::testbins;
+use gondwana_harness::matrix::program;
+use gondwana_harness::testbins::{self, Case};
 use gondwana_harness::toolchain::{Toolchains, chosen};
 use iced_x86::{Code, Decoder, DecoderOptions};
 use yaxpeax_arch::{Decoder as _, LengthedInstruction, U8Reader};
@@ -19,8 +20,6 @@ use yaxpeax_x86::long_mode::InstDecoder;
 
 /// One without vector code, one with AVX2, one with AVX-512.
 const EVERYDAY: [&str; 3] = ["1.5", "1.17", "1.27"];
-/// The program that holds the most of the standard library, and with it the most assembly.
-const PROGRAM: &str = "httpserve";
 
 /// How iced-x86 and yaxpeax-x86 see an instruction on which they disagree, and who is right. A `*` at the end stands for
 /// any rest.
@@ -102,10 +101,19 @@ impl Decoders {
 fn whole_programs_have_the_same_instructions() {
     let toolchains = Toolchains::open().unwrap();
     let builder = Builder::open().unwrap();
-    let source = testbins::case(PROGRAM).unwrap().dir;
+    let cases = testbins::all().unwrap();
     for version in chosen(&EVERYDAY).unwrap() {
         let toolchain = toolchains.get_version(version).unwrap();
-        let program = builder.build(&toolchain, &source, Mode::Static).unwrap();
+        // That of the matrix: it holds the most of the standard library, and with it the most assembly.
+        let built: Vec<Case> = cases
+            .iter()
+            .filter(|c| c.supports(version))
+            .cloned()
+            .collect();
+        let source = program::merged(&built).unwrap();
+        let program = builder
+            .build_source(&toolchain, &source, Mode::Static)
+            .unwrap();
         let data = std::fs::read(program).unwrap();
         let image = Image::parse(&data).unwrap();
         let mut decoders = Decoders::default();

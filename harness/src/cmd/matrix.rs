@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let out = args.report.join("failed");
     let finished = run_cells(&bench, &cells, args.jobs.into(), kept.as_ref(), &out)?;
     let json =
-        serde_json::to_string_pretty(&reports(&finished)).context("write the report")? + "\n";
+        serde_json::to_string_pretty(&finished.document()).context("write the report")? + "\n";
     write_all(&args.report, &bench.matrix, &finished, &json)?;
     if args.update_readme {
         update_readme(&finished)?;
@@ -175,24 +175,6 @@ fn chosen(args: &Args, matrix: &Matrix) -> Result<Vec<Cell>> {
             && (args.mode.is_empty() || args.mode.contains(&cell.mode))
     };
     Ok(matrix.cells().iter().filter(is_chosen).copied().collect())
-}
-
-/// The form of `report.json`.
-#[derive(serde::Serialize)]
-struct Document<'a> {
-    schema: &'static str,
-    seconds: f64,
-    reused: usize,
-    cells: Vec<&'a crate::matrix::cell::CellReport>,
-}
-
-fn reports(finished: &Finished) -> Document<'_> {
-    Document {
-        schema: "gondwana.matrix/1",
-        seconds: finished.elapsed.as_secs_f64(),
-        reused: finished.reused,
-        cells: finished.reports.iter().map(|(_, report)| report).collect(),
-    }
 }
 
 fn write_all(dir: &Path, matrix: &Matrix, finished: &Finished, json: &str) -> Result<()> {

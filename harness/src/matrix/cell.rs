@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, Matrix, program};
 use crate::build::Builder;
 use crate::cache;
+use crate::events;
 use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::{Ready, Scenario};
 use crate::qualify::{self, Request, Subject};
@@ -131,6 +132,9 @@ pub struct Behaviour {
     pub hooks: Vec<Fired>,
     /// Calls and expectations that were not checked.
     pub skipped: Vec<Skipped>,
+    /// Its events, for the goldens; not part of the JSON. Nothing where the run leaves them open: then that is skipped.
+    #[serde(skip)]
+    pub events: Option<String>,
 }
 
 /// One hook.
@@ -330,7 +334,15 @@ pub fn check(
             let mut sections = one.sections.iter();
             sections.find(|section| section.name == RELOCATION).cloned()
         });
-        report.programs.push(behaviour(&case.name, &one, unmet));
+        let events = events::render(case, &request.expected, &one);
+        unmet.extend(events.as_ref().err().map(|open| Skipped {
+            what: "events".to_owned(),
+            count: 1,
+            why: format!("{open:#}"),
+        }));
+        let mut behaviour = behaviour(&case.name, &one, unmet);
+        behaviour.events = events.ok();
+        report.programs.push(behaviour);
     }
     if !reasons.is_empty() {
         // What failed can be run again.
@@ -461,6 +473,7 @@ fn behaviour(name: &str, report: &Report, skipped: Vec<Skipped>) -> Behaviour {
             })
             .collect(),
         skipped,
+        events: None,
     }
 }
 

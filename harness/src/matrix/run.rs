@@ -25,6 +25,31 @@ pub struct Finished {
     pub elapsed: Duration,
 }
 
+/// Name and version of the form of the matrix's `report.json`; the version is raised with every change of it.
+pub const SCHEMA: &str = "gondwana.matrix/1";
+
+/// The form of `report.json`.
+#[derive(serde::Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    seconds: f64,
+    reused: usize,
+    cells: Vec<&'a CellReport>,
+}
+
+impl Finished {
+    /// What `report.json` holds.
+    #[must_use]
+    pub fn document(&self) -> Document<'_> {
+        Document {
+            schema: SCHEMA,
+            seconds: self.elapsed.as_secs_f64(),
+            reused: self.reused,
+            cells: self.reports.iter().map(|(_, report)| report).collect(),
+        }
+    }
+}
+
 /// Runs the cells, `jobs` at a time; each has its directory below `out`. With `kept`, cells that were finished before are
 /// not run again.
 ///

@@ -56,7 +56,7 @@ var subjects = []*subject{
 	{"leaf", runLeaf}, {"nosplit", runNosplit}, {"small", runSmall}, {"medium", runMedium}, {"huge", runHuge},
 	{"many", runMany}, {"pointer", runPointer}, {"closure", runClosure}, {"method", runMethod}, {"floats", runFloats},
 	{"assembly", runAssembly}, {"asmleaf", runAsmleaf}, {"recoverer", runRecoverer}, {"defers", runDefers},
-	{"variadic", runVariadic},
+	{"variadic", runVariadic}, {"wide", runWide},
 }
 
 // locals is what a caller keeps on its stack around the call, with pointers into it.
@@ -388,4 +388,22 @@ func runVariadic(seed int) bool {
 	l.fill(seed)
 	p, r := variadic(shared, seed, "four", shared, nil)
 	return p == shared && r == seed+9 && l.intact(seed)
+}
+
+// wide has more bytes of arguments than a caller has to leave stack: its hook needs as much again.
+//
+//go:noinline
+func wide(x [110]int, p *node) int {
+	act()
+	x[3]++
+	return total(x[:]) + p.sum
+}
+
+func runWide(seed int) bool {
+	var l locals
+	l.fill(seed)
+	var x [110]int
+	fill(x[:], seed)
+	r := wide(x, shared)
+	return r == seed*110*109/2+2 && x[3] == 3*seed && l.intact(seed)
 }

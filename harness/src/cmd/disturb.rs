@@ -20,7 +20,7 @@ instruction of jump, trampoline, displaced prologue and thunk the program is dis
 that runs to its end. It must end as the undisturbed program does without hooks. A cell that diverges keeps its directory
 and prints the command that replays it.
 
-With --full, the program is testbins/disturbed: fifteen functions of different shape, in each Go version, with a large stack,
+With --full, the program is testbins/disturbed: sixteen functions of different shape, in each Go version, with a large stack,
 with hardly any, and with a world that stands still while garbage is collected.
 
 Examples:
@@ -50,6 +50,9 @@ pub struct Args {
     /// Only before this instruction, by its number in the table
     #[arg(long, value_name = "N", conflicts_with = "full")]
     at: Option<usize>,
+    /// Only one cell of so many, spread over instructions and kinds
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "full")]
+    every: usize,
     /// Let the call find as little stack as there can be; only for a program with a board (testbins/disturbed)
     #[arg(long, conflicts_with = "full")]
     tight: bool,
@@ -68,6 +71,9 @@ pub struct Args {
     /// With --full: only this subject of testbins/disturbed; repeatable
     #[arg(long, value_name = "NAME", requires = "full")]
     subject: Vec<String>,
+    /// With --full: only this scenario; repeatable
+    #[arg(long, value_name = "NAME", requires = "full")]
+    scenario: Vec<Scenario>,
     /// With --full: how many runs at a time [default: one for each processor]
     #[arg(long, value_name = "N", requires = "full")]
     workers: Option<usize>,
@@ -105,6 +111,7 @@ fn one(args: &Args, program: &PathBuf) -> Result<ExitCode> {
     let mut session = case.session(&file);
     session.only.clone_from(&args.only);
     session.at = args.at;
+    session.every = args.every;
     if args.tight {
         session.make_tight()?;
         case.depth = session.depth;
@@ -176,12 +183,18 @@ fn all(args: &Args) -> Result<ExitCode> {
             if !args.subject.is_empty() && args.subject.iter().all(|name| name != subject.0) {
                 continue;
             }
-            jobs.extend(Scenario::ALL.map(|scenario| Job {
-                version,
-                program: program.clone(),
-                subject,
-                scenario,
-            }));
+            let wanted = |s: &Scenario| args.scenario.is_empty() || args.scenario.contains(s);
+            jobs.extend(
+                Scenario::ALL
+                    .into_iter()
+                    .filter(wanted)
+                    .map(|scenario| Job {
+                        version,
+                        program: program.clone(),
+                        subject,
+                        scenario,
+                    }),
+            );
         }
     }
     let workers = match args.workers {

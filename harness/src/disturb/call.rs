@@ -4,6 +4,7 @@
 //! the probe and the thunk, on the way in and on the way out; if the stack has to grow first, those of the call's start and
 //! of its restart. The function's own body runs freely in between, and other threads with it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use gondwana_engine::addr::RunAddr;
@@ -20,6 +21,10 @@ const REACH_LIMIT: u64 = 8_000_000_000;
 const BODY_LIMIT: u64 = 1_000_000_000;
 /// Steps that one call may have; a call that has more does not end.
 const MAX_STEPS: usize = 100_000;
+
+/// So many executions of one instruction are visited: the guards run twice when the stack has to grow; what runs more often
+/// is a loop that copies arguments.
+const VISITS: u32 = 2;
 
 /// A call that has just been made: its thread stands before the first instruction.
 #[derive(Clone, Debug)]
@@ -51,6 +56,14 @@ pub struct Step {
     pub part: Part,
     /// It, in Intel syntax.
     pub text: String,
+}
+
+impl Step {
+    /// Whether the function's body has run.
+    #[must_use]
+    pub fn is_on_the_way_out(&self) -> bool {
+        self.part == Part::Exit
+    }
 }
 
 /// Parts of a hook, in the order in which they lie.
@@ -190,7 +203,8 @@ impl Call {
         Ok(result)
     }
 
-    /// Steps through the call; `visit` sees the machine before each step. Returns the steps.
+    /// Steps through the call; `visit` sees the machine before each step, but for those of a loop from its third round on.
+    /// Returns all steps.
     ///
     /// # Errors
     /// Of the machine or of `visit`; the call does not return.
@@ -200,39 +214,55 @@ impl Call {
         mut visit: impl FnMut(&mut Machine<'_>, &Step) -> Result<(), Trouble>,
     ) -> Result<Vec<Step>, Trouble> {
         let span = self.hook.trampoline;
+        let entry = self.hook.entry;
+        // Windows, as `Machine::step` throws away everything that has been translated, which every copy would then pay for.
+        machine.watch_window(entry, RunAddr::new(entry.get().wrapping_add(1)))?;
+        machine.watch_window(span.start, span.end)?;
+        machine.watch(self.back)?;
         let mut steps = Vec::new();
+        let mut executed: HashMap<RunAddr, u32> = HashMap::new();
         // Depth at the thunk, known once the frame has been made.
         let mut framed = None;
+        // Whether the last instruction seen is one of this call, and not of one that its body makes.
+        let mut own = true;
         loop {
             let lost = || Trouble::Hooks("the call does not return".to_owned());
-            let place = self.place(machine)?.ok_or_else(lost)?;
-            if self.is_back(place) {
-                return Ok(steps);
-            }
             if steps.len() > MAX_STEPS {
                 return Err(lost());
             }
-            let inside = span.start <= place.rip && place.rip < span.end;
-            if inside || place.rip == self.hook.entry {
-                if place.rip == span.reloc && self.returns_to_thunk(machine, place) {
-                    framed = Some(place.depth.wrapping_sub(8));
+            if let Some(place) = self.place(machine)? {
+                if self.is_back(place) {
+                    break;
                 }
-                let step = self.step(machine, place, steps.len());
-                visit(machine, &step)?;
-                steps.push(step);
-                machine.step()?;
-                continue;
+                if place.rip == entry {
+                    own = place.depth == self.depth_of_start(framed);
+                } else if place.rip == span.thunk {
+                    own = Some(place.depth) == framed;
+                }
+                let inside = span.start <= place.rip && place.rip < span.end;
+                if own && (inside || place.rip == entry) {
+                    if place.rip == span.reloc && self.returns_to_thunk(machine, place) {
+                        framed = Some(place.depth.wrapping_sub(8));
+                    }
+                    let step = self.step(machine, place, steps.len());
+                    let times = executed.entry(place.rip).or_insert(0);
+                    *times += 1;
+                    if *times <= VISITS {
+                        visit(machine, &step)?;
+                    }
+                    // Nobody else runs within the hook; but in the function's body all do.
+                    let last = step.part == Part::Prologue && step.text.starts_with('j');
+                    machine.prefer((!last).then(|| machine.current()));
+                    steps.push(step);
+                }
             }
-            let places = [self.hook.entry, span.thunk, self.back];
-            let found = self.run_to(machine, &places, BODY_LIMIT, |call, place| {
-                call.is_back(place)
-                    || (place.rip == call.hook.entry && place.depth == call.depth_of_start(framed))
-                    || (place.rip == span.thunk && Some(place.depth) == framed)
-            })?;
-            if found.is_none() {
-                return Err(lost());
+            match machine.run(Until::more(machine, BODY_LIMIT))? {
+                Pause::Watched(_) => {}
+                _ => return Err(lost()),
             }
         }
+        leave(machine, self.back);
+        Ok(steps)
     }
 
     /// The depth at which the function starts again after its stack has grown: under the hook's frame, if there is one.
@@ -266,6 +296,13 @@ impl Call {
             text: instruction(machine, place.rip),
         }
     }
+}
+
+/// Ends what [`Call::walk`] does to a machine, which is about to run on.
+pub(super) fn leave(machine: &mut Machine<'_>, back: RunAddr) {
+    machine.unwatch_windows();
+    machine.unwatch(back);
+    machine.prefer(None);
 }
 
 /// The instruction at an address, in Intel syntax.

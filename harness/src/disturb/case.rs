@@ -16,8 +16,8 @@ use crate::machine::Setup;
 use crate::qualify::digest;
 use crate::report::case;
 
-/// Records per ring: a disturbed program makes a few.
-const SLOTS: u32 = 64;
+/// Records per ring: a disturbed program makes a few. A large ring need not be looked at often.
+const SLOTS: u32 = 1 << 9;
 
 /// Everything that a disturbed run follows from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -82,6 +82,7 @@ impl Disturbed {
             depth: self.depth,
             only: self.kind.into_iter().collect(),
             at: Some(self.step),
+            every: 1,
         }
     }
 

@@ -110,6 +110,7 @@ pub(super) struct Seen {
 /// Disturbs the current thread before its next instruction, unless there is no `kind`, and runs the program to its end.
 #[must_use]
 pub fn run(machine: &mut Machine<'_>, kind: Option<Kind>, means: Means<'_>) -> Cell {
+    super::call::leave(machine, means.call.back);
     let started = machine.work();
     let result = attempt(machine, kind, means);
     let answer = match result {

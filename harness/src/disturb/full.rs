@@ -14,7 +14,7 @@ use super::kind::Kind;
 use super::matrix::{Counts, Matrix};
 
 /// A subject of `testbins/disturbed`: its name there, and the function to hook.
-pub const SUBJECTS: [(&str, &str); 15] = [
+pub const SUBJECTS: [(&str, &str); 16] = [
     ("leaf", "main.leaf"),
     ("nosplit", "main.nosplit"),
     ("small", "main.small"),
@@ -30,10 +30,13 @@ pub const SUBJECTS: [(&str, &str); 15] = [
     ("recoverer", "main.recoverer"),
     ("defers", "main.defers"),
     ("variadic", "main.variadic"),
+    ("wide", "main.wide"),
 ];
 
 /// How the call is found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// With a large stack; garbage is collected while the program runs.
@@ -50,7 +53,8 @@ impl Scenario {
 
     /// `GODEBUG`: each collection is checked against a second one, and freed memory is overwritten (from 1.12 on; versions
     /// ignore what they do not know). `gcstoptheworld=2` is not used: 1.18 to 1.21 do not survive it.
-    const fn debug(self) -> &'static str {
+    #[must_use]
+    pub const fn environment(self) -> &'static str {
         match self {
             Self::Roomy | Self::Tight => "GODEBUG=gccheckmark=1,clobberfree=1",
             Self::Stopped => "GODEBUG=gccheckmark=1,clobberfree=1,gcstoptheworld=1",
@@ -133,7 +137,7 @@ impl Job {
             "--seed".to_owned(),
             seed.to_string(),
             "--env".to_owned(),
-            self.scenario.debug().to_owned(),
+            self.scenario.environment().to_owned(),
             "--out".to_owned(),
             out.display().to_string(),
             "--json".to_owned(),

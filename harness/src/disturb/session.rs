@@ -13,7 +13,7 @@ use super::cell::{self, Answer, Cell, Means};
 use super::kind::Kind;
 use super::matrix::{Control, Line, Matrix, Place, Subject};
 use super::outcome::Expected;
-use crate::machine::{Ending, Machine, Pause, Setup, Trouble, Until};
+use crate::machine::{Machine, Pause, Setup, Trouble, Until};
 
 /// Work within which an undisturbed program must end after the call.
 const END_LIMIT: u64 = 20_000_000_000;
@@ -35,6 +35,8 @@ pub struct Session<'p> {
     pub only: Vec<Kind>,
     /// Only before this step.
     pub at: Option<usize>,
+    /// One cell of so many, spread evenly: every instruction has some, and every kind.
+    pub every: usize,
 }
 
 /// A machine that stands at the call.
@@ -151,6 +153,15 @@ impl<'p> Session<'p> {
         Err(Trouble::Hooks("the stack is never short".to_owned()))
     }
 
+    /// What the program does without hooks, undisturbed.
+    ///
+    /// # Errors
+    /// The machine cannot run it, or it does not end.
+    pub fn expect(&self) -> Result<Expected, Trouble> {
+        let mut at = self.unhooked()?;
+        expect(&mut at.machine, &at.call)
+    }
+
     /// The kinds asked for.
     fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
         let all = Kind::ALL.into_iter();
@@ -169,9 +180,7 @@ impl<'p> Session<'p> {
             known,
         } = self.unhooked()?;
         progress("undisturbed, without hooks");
-        let expected: Result<Expected, String> =
-            machine.branch(|machine| expect(machine, &call).map_err(|e| e.to_string()))?;
-        let expected = expected.map_err(Trouble::Hooks)?;
+        let expected = copied_expectation(&mut machine, &call)?;
         let means = Means {
             call: &call,
             board,
@@ -238,7 +247,10 @@ impl<'p> Session<'p> {
                 step: step.clone(),
                 answers: Vec::new(),
             };
-            for kind in self.kinds() {
+            for (number, kind) in self.kinds().enumerate() {
+                if (step.index + number) % self.every.max(1) != 0 {
+                    continue;
+                }
                 progress(&format!("step {}: {kind}", step.index));
                 let cell: Cell = machine.branch(|m| cell::run(m, Some(kind), means))?;
                 if matches!(cell.answer, Answer::Diverge(_)) {
@@ -259,6 +271,13 @@ impl<'p> Session<'p> {
             lines,
         })
     }
+}
+
+/// As [`expect`], of a copy of the machine.
+fn copied_expectation(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
+    let expected: Result<Expected, String> =
+        machine.branch(|machine| expect(machine, call).map_err(|error| error.to_string()))?;
+    expected.map_err(Trouble::Hooks)
 }
 
 /// What the program does from the call on.
@@ -287,10 +306,4 @@ fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
         work: machine.work() - begun,
         frame_pointer,
     })
-}
-
-/// A program that crashes by itself is no measure for hooks.
-#[must_use]
-pub fn ends_well(expected: &Expected) -> bool {
-    matches!(expected.ending, Ending::Status(_))
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use gondwana_harness::cache::{self, Lock};
 
 /// Where a package comes from.
-pub enum Source {
+pub(crate) enum Source {
     /// `npm pack`
     #[allow(
         dead_code,
@@ -22,20 +22,20 @@ pub enum Source {
 }
 
 /// A package with a program in it.
-pub struct Package {
+pub(crate) struct Package {
     /// Where it comes from.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Its name there.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its version.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// The end of the program's path in the package.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
 }
 
 impl Package {
     /// The program's file; what cannot be obtained (offline, no such command) is said to be skipped.
-    pub fn obtain(&self) -> Option<PathBuf> {
+    pub(crate) fn obtain(&self) -> Option<PathBuf> {
         match obtain(self) {
             Ok(file) => Some(file),
             Err(error) => {

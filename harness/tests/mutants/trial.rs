@@ -1,0 +1,165 @@
+//! A mutant, tried: which disturbance catches it, if any.
+
+use anyhow::{Result, bail};
+use gondwana_harness::disturb::Expected;
+use gondwana_harness::disturb::case::Disturbed;
+use gondwana_harness::disturb::cell::{self, Answer, Cell, Means};
+use gondwana_harness::disturb::full::Scenario;
+use gondwana_harness::disturb::kind::Kind;
+use gondwana_harness::disturb::session::{AtCall, Session};
+use gondwana_harness::machine::Trouble;
+
+use crate::mutant::Mutant;
+use crate::table::{Catch, Fate};
+
+/// Kinds whose effect depends on the instruction at which they come; of the others each is tried once on the way in and
+/// once on the way out.
+const EVERYWHERE: [Kind; 3] = [Kind::Sigurg, Kind::Sigprof, Kind::Gc];
+
+/// One program and function.
+pub(crate) struct Bench<'p> {
+    scenarios: Vec<(Scenario, Session<'p>, Expected)>,
+}
+
+/// Why a walk is left early.
+enum Early {
+    Caught(Catch),
+    Wanted,
+}
+
+impl<'p> Bench<'p> {
+    /// Runs the program unhooked in each scenario.
+    pub(crate) fn new(case: &Disturbed, file: &'p [u8]) -> Result<Self> {
+        let mut scenarios = Vec::new();
+        for scenario in [Scenario::Roomy, Scenario::Tight] {
+            let mut session = Disturbed {
+                env: vec![scenario.environment().to_owned()],
+                ..case.clone()
+            }
+            .session(file);
+            session.at = None;
+            if scenario == Scenario::Tight {
+                session.make_tight()?;
+            }
+            let expected = session.expect()?;
+            scenarios.push((scenario, session, expected));
+        }
+        Ok(Self { scenarios })
+    }
+
+    /// All mutants of the plan for this program.
+    pub(crate) fn mutants(&self) -> Result<Vec<Mutant>> {
+        match self.scenarios.first() {
+            Some((_, session, _)) => Ok(Mutant::all(&session.plan()?)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Tries everything until something catches it.
+    pub(crate) fn fate(&self, mutant: &Mutant) -> Result<Fate> {
+        for (scenario, session, expected) in &self.scenarios {
+            if let Some(catch) = run(*scenario, session, expected, mutant, None)? {
+                return Ok(Fate::Caught(catch));
+            }
+        }
+        Ok(Fate::Survived)
+    }
+
+    /// Tries only what is said to catch it.
+    pub(crate) fn fate_by(&self, mutant: &Mutant, by: &Catch) -> Result<Fate> {
+        for (scenario, session, expected) in &self.scenarios {
+            if *scenario == by.scenario
+                && let Some(catch) = run(*scenario, session, expected, mutant, Some(by))?
+            {
+                return Ok(Fate::Caught(catch));
+            }
+        }
+        Ok(Fate::Survived)
+    }
+}
+
+/// One scenario: undisturbed, then disturbed at each instruction. What caught it.
+fn run(
+    scenario: Scenario,
+    session: &Session<'_>,
+    expected: &Expected,
+    mutant: &Mutant,
+    only: Option<&Catch>,
+) -> Result<Option<Catch>> {
+    let mut session = session.clone();
+    session.wanted.sabotage = mutant.sabotage();
+    let caught = |kind, step, what: String| Catch {
+        scenario,
+        kind,
+        step,
+        what,
+    };
+    let at = session.hooked(|prepared| {
+        prepared.plan = mutant.apply(&prepared.plan);
+        Ok(())
+    });
+    let AtCall {
+        mut machine,
+        call,
+        board,
+        known,
+    } = match at {
+        Ok(at) => at,
+        // It does not come to the call.
+        Err(trouble) => return Ok(Some(caught(None, 0, trouble.to_string()))),
+    };
+    let means = Means {
+        call: &call,
+        board,
+        expected,
+        known: &known,
+        hooked: true,
+    };
+    let mut early = None;
+    let mut undecided = None;
+    let mut out = false;
+    let walked = call.walk(&mut machine, |machine, step| {
+        let kinds: Vec<Option<Kind>> = match only {
+            Some(by) if by.step == step.index => vec![by.kind],
+            Some(by) if by.step < step.index => {
+                early = Some(Early::Wanted);
+                return Err(stop());
+            }
+            Some(_) => Vec::new(),
+            None => {
+                let first_out = !out && step.is_on_the_way_out();
+                out |= first_out;
+                let all = step.index == 0 || first_out;
+                let kinds = Kind::ALL.into_iter();
+                let kinds = kinds
+                    .filter(|kind| all || EVERYWHERE.contains(kind))
+                    .map(Some);
+                let undisturbed = (step.index == 0).then_some(None);
+                undisturbed.into_iter().chain(kinds).collect()
+            }
+        };
+        for kind in kinds {
+            let cell: Cell = machine.branch(|m| cell::run(m, kind, means))?;
+            match cell.answer {
+                Answer::Agree | Answer::NoEffect(_) => {}
+                Answer::Diverge(what) => {
+                    early = Some(Early::Caught(caught(kind, step.index, what)));
+                    return Err(stop());
+                }
+                Answer::Inconclusive(why) => undecided = Some(why),
+            }
+        }
+        Ok(())
+    });
+    match (early, walked, undecided) {
+        (Some(Early::Caught(catch)), ..) => Ok(Some(catch)),
+        (Some(Early::Wanted), ..) | (None, Ok(_), None) => Ok(None),
+        (None, _, Some(why)) => bail!("{mutant}: {why}"),
+        (None, Err(trouble), None) => bail!("{mutant}: {trouble}"),
+    }
+}
+
+/// Leaves a walk.
+fn stop() -> Trouble {
+    Trouble::Hooks("enough".to_owned())
+}

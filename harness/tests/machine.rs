@@ -247,6 +247,23 @@ fn a_hooked_program_says_hello_in_every_version() {
 }
 
 #[test]
+fn position_independent_programs_run_too() {
+    let programs = Programs::open();
+    let case = testbins::case("fib").unwrap();
+    for version in chosen(&EVERYDAY).unwrap() {
+        // Up to 1.14 they are linked by the C linker, with the C library.
+        if version.minor < 15 {
+            println!("SKIPPED {version}: needs shared libraries");
+            continue;
+        }
+        let file = std::fs::read(programs.build(&case, version, Mode::Pie)).unwrap();
+        let hooks = ["main.fib".to_owned()];
+        let (run, _, _) = emulate(&file, setup(1, false), &hooks).unwrap();
+        assert_eq!(run.stdout, b"fib(20) = 6765\n", "{version}");
+    }
+}
+
+#[test]
 fn a_seed_gives_the_same_run_instruction_for_instruction() {
     let trace = |file: &[u8], seed, chaos| -> (Vec<Event>, u64, u64) {
         let mut machine = Machine::start(file, setup(seed, chaos)).unwrap();

@@ -9,8 +9,8 @@ use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, OpAccess};
 use serde::{Deserialize, Serialize};
 
 use super::Trouble;
-use super::cpu::Registers;
 use super::process::Machine;
+use super::registers::Registers;
 use super::run::{Pause, Until};
 
 /// Instructions that no path through a hook has.

@@ -5,7 +5,8 @@
 
 use unicorn_engine::RegisterX86;
 
-use super::cpu::{Cpu, CpuError, Registers};
+use super::cpu::{Cpu, CpuError};
+use super::registers::Registers;
 use super::signals::{Action, Info, Mask};
 use super::threads::Thread;
 

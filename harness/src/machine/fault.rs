@@ -4,8 +4,9 @@
 
 use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, OpAccess, Register};
 
-use super::cpu::{Access, Registers};
+use super::cpu::Access;
 use super::memory::PAGE;
+use super::registers::Registers;
 
 /// The first byte in the page at `page` that the instruction in `code` at RIP accesses; the page itself if that cannot be
 /// told.

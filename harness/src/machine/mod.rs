@@ -14,6 +14,7 @@
 mod cost;
 mod cpu;
 mod deliver;
+mod exceptions;
 mod fault;
 mod files;
 mod futex;
@@ -21,6 +22,7 @@ mod install;
 mod loader;
 mod memory;
 mod process;
+mod registers;
 mod run;
 mod scheduler;
 mod signals;
@@ -34,8 +36,9 @@ mod trace;
 mod tsc;
 
 pub use cost::{Cost, Path};
-pub use cpu::{Access, Cpu, CpuError, Fault, Registers, Stop};
+pub use cpu::{Access, Cpu, CpuError, Fault, Stop};
 pub use process::{Ending, Machine, Setup};
+pub use registers::Registers;
 pub use run::{Pause, Until};
 pub use signals::Info;
 pub use stream::Stream;

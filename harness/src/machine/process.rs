@@ -7,11 +7,12 @@ use gondwana_engine::image::Image;
 use gondwana_engine::os::Mapping;
 
 use super::Trouble;
-use super::cpu::{Cpu, Registers};
+use super::cpu::Cpu;
 use super::files::Files;
 use super::install::Rings;
 use super::loader::{self, Arguments};
 use super::memory::{HIGHEST, PAGE, Space};
+use super::registers::Registers;
 use super::scheduler::Scheduler;
 use super::signals::{Action, Info, LAST, Mask};
 use super::symbolise::Symbols;

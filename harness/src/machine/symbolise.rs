@@ -8,9 +8,9 @@ use gondwana_engine::image::Image;
 use gondwana_engine::plan::{Plan, PlannedHook};
 use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
 
-use super::cpu::Registers;
 use super::deliver::{UCONTEXT_RIP, UCONTEXT_RSP};
 use super::process::Machine;
+use super::registers::Registers;
 use super::threads::Tid;
 
 /// Frames that are shown of one thread.

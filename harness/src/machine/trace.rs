@@ -1,6 +1,6 @@
 //! What happened in a run, for people and for comparing two runs.
 
-use super::cpu::Registers;
+use super::registers::Registers;
 use super::threads::Tid;
 
 /// One event.

@@ -52,9 +52,22 @@ pub struct Facts {
     /// Whether tracebacks and `runtime.Callers` leave out wrapper frames (1.12 and later). Where they do not, a frame
     /// hook adds one frame.
     pub elides_wrappers: bool,
+    /// Whether the function table has entries for gaps between functions (1.14 to 1.17).
+    pub marks_gaps: bool,
+    /// The build information blob (1.13 and later).
+    pub build_info: Option<BuildInfoForm>,
     /// Functions keep RBP for their callers (`cmd/internal/obj/go.go`, `framepointer_enabled`).
     pub frame_pointers: bool,
 }
+/// How the build information blob holds its texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BuildInfoForm {
+    /// Addresses of string headers (1.13 to 1.17).
+    Pointers,
+    /// Lengths and bytes (1.18 and later).
+    Inline,
+}
+
 /// The releases at which facts change, oldest first.
 static EPOCHS: [Release; epochs().1] = {
     let (all, count) = epochs();
@@ -169,6 +182,15 @@ impl Facts {
             nosplit_limits: [nosplit_limit(false, release), nosplit_limit(true, release)],
             // A function that no traceback shows came with its funcID.
             elides_wrappers: func_id_wrapper.is_some(),
+            marks_gaps: release.reaches(tables::GAP_MARKS[0])
+                && !release.reaches(tables::GAP_MARKS[1]),
+            build_info: if release.reaches(tables::BUILD_INFO_INLINE) {
+                Some(BuildInfoForm::Inline)
+            } else if release.reaches(tables::BUILD_INFO) {
+                Some(BuildInfoForm::Pointers)
+            } else {
+                None
+            },
             frame_pointers: release.reaches(tables::FRAME_POINTERS),
         }
     }

@@ -10,7 +10,7 @@ pub mod policy;
 pub mod tables;
 mod version;
 
-pub use facts::{Facts, NEWEST, OLDEST, Unsupported};
+pub use facts::{BuildInfoForm, Facts, NEWEST, OLDEST, Unsupported};
 pub use layouts::{FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
 pub use version::{GoVersion, NotAVersion, PreRelease};
 

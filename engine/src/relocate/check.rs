@@ -7,7 +7,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind};
 
 use super::{Relocated, length, window};
 use crate::addr::{LinkAddr, RunAddr, Slide};
-use crate::golang::{Abi, GoVersion};
+use crate::golang::{Abi, GoVersion, NEWEST, OLDEST};
 use crate::image::Function;
 use crate::site::{Body, Refusal, Site, decide, limits};
 
@@ -32,7 +32,7 @@ pub fn case(data: &[u8]) -> Result<Checked, String> {
     let slide = Slide::between(entry, RunAddr::new(0x40_1000 + (u64::from(slide) << 12)));
     let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
     let at = RunAddr::new(slide.run(entry).get().wrapping_add_signed(distance));
-    let version = GoVersion::new(5 + u16::from(minor) % 23, 0);
+    let version = GoVersion::new(OLDEST + u16::from(minor) % (NEWEST - OLDEST + 1), 0);
     site_case(code, entry, version, marks, args)?;
     window_case(code, entry, at, slide)
 }

@@ -99,6 +99,15 @@ pub static STRUCTURES: &[&Structure] = &[
 /// 1.6 has as an experiment. Neither DWARF nor a constant says it.
 pub(super) const FRAME_POINTERS: Release = Release::new(7, 0);
 
+/// The releases whose linker marks gaps between functions in the function table, and the first one after them
+/// (`cmd/link/internal/ld/pcln.go`).
+pub(super) const GAP_MARKS: [Release; 2] = [Release::new(14, 0), Release::new(18, 0)];
+
+/// The first releases with a build information blob, and with its texts inside it (`cmd/link/internal/ld/data.go`,
+/// `buildinfo`).
+pub(super) const BUILD_INFO: Release = Release::new(13, 0);
+pub(super) const BUILD_INFO_INLINE: Release = Release::new(18, 0);
+
 /// Whether two texts are equal, for constants.
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());

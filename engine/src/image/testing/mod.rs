@@ -96,7 +96,9 @@ impl Synthetic {
                 SyntheticFunction::new("main.main", &[0xe8, 0xeb, 0xff, 0xff, 0xff, 0xc3]),
             ],
             pie: false,
-            modinfo: (version.minor >= 13).then(|| "path\tmain\n".into()),
+            modinfo: Facts::for_version(version)
+                .is_ok_and(|facts| facts.build_info.is_some())
+                .then(|| "path\tmain\n".into()),
             strings: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! A [`Synthetic`] and the addresses of its segments -> their bytes: line table, module data, build information.
 
-use crate::golang::{Facts, PclntabGeneration};
+use crate::golang::{BuildInfoForm, Facts, PclntabGeneration};
 
 use super::{Synthetic, SyntheticFunction, put};
 
@@ -64,7 +64,7 @@ impl<'s> Writer<'s> {
 
     /// Lays the code out; gives the entries of the function table.
     fn text(&mut self) -> Vec<Entry> {
-        let marks_gaps = (14..=17).contains(&self.program.version.minor);
+        let marks_gaps = self.facts.marks_gaps;
         let mut entries = Vec::new();
         for (index, function) in self.program.functions.iter().enumerate() {
             entries.push(Entry {
@@ -324,7 +324,7 @@ impl<'s> Writer<'s> {
         let end = b"\xf9\x32\x43\x31\x86\x18\x20\x72\x00\x82\x42\x10\x41\x16\xd8\xf2";
         let framed = [start, modinfo.as_bytes(), end].concat();
         let mut blob = b"\xff Go buildinf:\x08".to_vec();
-        if self.program.version.minor >= 18 {
+        if self.facts.build_info == Some(BuildInfoForm::Inline) {
             blob.push(2);
             blob.resize(32, 0);
             for text in [self.program.version_text.as_bytes(), &framed] {

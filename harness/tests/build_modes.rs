@@ -73,17 +73,7 @@ impl Bench {
 
     /// What `go version -m -json` answers; `None` if it has no answer.
     fn go_version(&self, program: &Path) -> Option<Value> {
-        let output = self
-            .newest
-            .go_command()
-            .args(["version", "-m", "-json"])
-            .arg(program)
-            .output()
-            .unwrap();
-        output
-            .status
-            .success()
-            .then(|| serde_json::from_slice(&output.stdout).unwrap())
+        self.newest.build_information_of(program).unwrap()
     }
 }
 

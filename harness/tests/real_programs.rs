@@ -16,7 +16,6 @@ use gondwana_harness::report::table;
 use gondwana_harness::toolchain::{NEWEST_MINOR, Toolchains};
 use gondwana_harness::verdict::Verdict;
 use packages::{Package, Source};
-use serde_json::Value;
 
 /// One program.
 struct Program {
@@ -74,18 +73,8 @@ fn check(program: &Program) {
 /// It is that of `go version -m -json`, field by field.
 fn build_information(file: &Path) {
     let newest = Toolchains::open().unwrap().get_minor(NEWEST_MINOR).unwrap();
-    let mut go = newest.go_command();
-    let output = go
-        .args(["version", "-m", "-json"])
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let answer = newest.build_information_of(file).unwrap();
+    let theirs = answer.expect("an answer");
     let data = fs::read(file).unwrap();
     let image = Image::parse(&data).unwrap();
     let ours = meta::go_build_info(image.build_info()).unwrap();

@@ -9,6 +9,7 @@ use super::cpu::{Cpu, CpuError};
 use super::registers::Registers;
 use super::signals::{Action, Info, Mask};
 use super::threads::Thread;
+use crate::executor::unicorn::machine::VECTORS;
 
 /// Below the stack pointer lies memory that a function may use without moving it (System V ABI, 3.2.2).
 const RED_ZONE: u64 = 128;
@@ -42,24 +43,6 @@ const ST: [RegisterX86; 8] = [
     RegisterX86::ST5,
     RegisterX86::ST6,
     RegisterX86::ST7,
-];
-const XMM: [RegisterX86; 16] = [
-    RegisterX86::XMM0,
-    RegisterX86::XMM1,
-    RegisterX86::XMM2,
-    RegisterX86::XMM3,
-    RegisterX86::XMM4,
-    RegisterX86::XMM5,
-    RegisterX86::XMM6,
-    RegisterX86::XMM7,
-    RegisterX86::XMM8,
-    RegisterX86::XMM9,
-    RegisterX86::XMM10,
-    RegisterX86::XMM11,
-    RegisterX86::XMM12,
-    RegisterX86::XMM13,
-    RegisterX86::XMM14,
-    RegisterX86::XMM15,
 ];
 
 /// Enters the handler of `action` on the thread that the processor holds. `Ok(false)` if the stack has no room: the
@@ -233,7 +216,7 @@ fn fxsave(cpu: &Cpu) -> Result<[u8; FX_SIZE], CpuError> {
     for (index, &register) in ST.iter().enumerate() {
         put(32 + 16 * index, &cpu.wide(register)?);
     }
-    for (index, &register) in XMM.iter().enumerate() {
+    for (index, &register) in VECTORS.iter().enumerate() {
         put(160 + 16 * index, &cpu.wide(register)?);
     }
     Ok(area)
@@ -259,7 +242,7 @@ fn fxrstor(cpu: &mut Cpu, area: &[u8; FX_SIZE]) -> Result<(), CpuError> {
     for (index, &register) in ST.iter().enumerate() {
         cpu.set_wide(register, bytes(32 + 16 * index, 10))?;
     }
-    for (index, &register) in XMM.iter().enumerate() {
+    for (index, &register) in VECTORS.iter().enumerate() {
         cpu.set_wide(register, bytes(160 + 16 * index, 16))?;
     }
     Ok(())
@@ -290,7 +273,7 @@ mod tests {
         cpu.set_registers(&before).unwrap();
         cpu.set_register(RegisterX86::MXCSR, 0x1f81).unwrap();
         cpu.set_register(RegisterX86::FPCW, 0x27f).unwrap();
-        for (n, &register) in XMM.iter().enumerate() {
+        for (n, &register) in VECTORS.iter().enumerate() {
             cpu.set_wide(register, &[n as u8 + 1; 16]).unwrap();
         }
         cpu.set_register(RegisterX86::FPTAG, 0).unwrap();
@@ -320,7 +303,7 @@ mod tests {
             ..Registers::default()
         };
         cpu.set_registers(&after).unwrap();
-        for &register in &XMM {
+        for &register in &VECTORS {
             cpu.set_wide(register, &[0; 16]).unwrap();
         }
         cpu.set_wide(RegisterX86::ST3, &[0; 10]).unwrap();
@@ -331,7 +314,7 @@ mod tests {
         assert_eq!(cpu.registers().unwrap(), before);
         assert_eq!(thread.mask, Mask::default().with(10));
         assert_eq!(thread.alternate, Some((0x2_2000, 0x2000)));
-        for (n, &register) in XMM.iter().enumerate() {
+        for (n, &register) in VECTORS.iter().enumerate() {
             assert_eq!(*cpu.wide(register).unwrap(), [n as u8 + 1; 16]);
         }
         assert_eq!(*cpu.wide(RegisterX86::ST3).unwrap(), [7; 10]);

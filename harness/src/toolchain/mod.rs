@@ -250,6 +250,25 @@ impl Toolchain {
     pub fn go_command(&self) -> Command {
         go_command_at(&self.goroot, &self.cache_root, self.version)
     }
+
+    /// What `go version -m -json` of this toolchain (1.25 and later) says of a program; `None` if it has no answer.
+    ///
+    /// # Errors
+    /// The go command cannot be run, or its answer is no JSON.
+    pub fn build_information_of(&self, program: &Path) -> Result<Option<serde_json::Value>> {
+        let mut go = self.go_command();
+        let output = go
+            .args(["version", "-m", "-json"])
+            .arg(program)
+            .output()
+            .with_context(|| format!("run {}/bin/go", self.goroot.display()))?;
+        if !output.status.success() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&output.stdout)
+            .context("read the answer of go version")
+            .map(Some)
+    }
 }
 
 /// The command of [`Toolchain::go_command`], for a toolchain that is not yet in its place.

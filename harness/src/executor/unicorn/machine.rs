@@ -42,7 +42,8 @@ const GENERAL: [RegisterX86; 18] = [
     RegisterX86::FS_BASE,
 ];
 const RIP: RegisterX86 = RegisterX86::RIP;
-const VECTORS: [RegisterX86; 16] = [
+/// The vector registers, by number.
+pub(crate) const VECTORS: [RegisterX86; 16] = [
     RegisterX86::XMM0,
     RegisterX86::XMM1,
     RegisterX86::XMM2,

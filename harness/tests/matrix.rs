@@ -16,9 +16,9 @@ use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::events;
 use gondwana_harness::executor::native::hooked::Agent;
 use gondwana_harness::matrix::cell::{self, Bench, CellReport, Outcome};
-use gondwana_harness::matrix::{Cell, Matrix, Tier};
+use gondwana_harness::matrix::{Cell, Matrix, Tier, markdown};
 use gondwana_harness::testbins;
-use gondwana_harness::toolchain::{CHOICE, GoRange, Toolchains};
+use gondwana_harness::toolchain::{CHOICE, GoRange, LAST_PATCHES, Toolchains};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -38,16 +38,22 @@ fn trials() -> Result<Vec<Trial>> {
     let bench = Arc::new(Bench {
         matrix,
         cases: testbins::all()?,
-        partial: false,
+        any_share: false,
         toolchains: Toolchains::open()?,
         builder: Builder::open()?,
         agent: Agent::harness(env!("CARGO_BIN_EXE_gondwana-harness")),
         seed: 1,
     });
-    let mut trials = vec![trial("what_is_left_out_is_what_versions_do_not_have", {
-        let bench = Arc::clone(&bench);
-        move || left_out(&bench.matrix)
-    })];
+    let mut trials = vec![
+        trial("the_table_in_the_readme_has_the_cells_of_the_matrix", {
+            let bench = Arc::clone(&bench);
+            move || readme(&bench.matrix)
+        }),
+        trial("what_is_left_out_is_what_versions_do_not_have", {
+            let bench = Arc::clone(&bench);
+            move || left_out(&bench.matrix)
+        }),
+    ];
     for cell in cells {
         let name = format!("{}::{}", cell.go, cell.mode);
         let skipped = bench.matrix.skip(cell).is_some();
@@ -130,6 +136,42 @@ fn compare_events(cell: Cell, report: &CellReport) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The README's table is of this matrix: a row for each last patch and the same modes in each, a number where a program
+/// is built and not refused, and none below the least share.
+fn readme(matrix: &Matrix) -> Result<()> {
+    let readme = std::fs::read_to_string(testbins::directory()?.join("../README.md"))?;
+    let table = markdown::table_of(&readme)?;
+    let modes: Vec<Mode> = table
+        .iter()
+        .filter(|(cell, _)| cell.go == LAST_PATCHES[0])
+        .map(|(cell, _)| cell.mode)
+        .collect();
+    let expected: Vec<Cell> = LAST_PATCHES
+        .iter()
+        .flat_map(|&go| modes.iter().map(move |&mode| Cell { go, mode }))
+        .collect();
+    let found: Vec<Cell> = table.iter().map(|(cell, _)| *cell).collect();
+    ensure!(
+        !modes.is_empty() && found == expected,
+        "the README has other versions than matrix.toml: run `gondwana-harness matrix --tier full --update`"
+    );
+    for (cell, text) in table {
+        ensure!(matrix.cells().contains(&cell), "{cell} is no cell");
+        let good = if cell.mode.missing_in(cell.go).is_some() {
+            text == "–"
+        } else if matrix.refused(cell.mode).is_some() {
+            text == "refused"
+        } else {
+            // The file's number is that of the table, rounded down.
+            let share: f64 = text.parse().with_context(|| format!("{cell}: `{text}`"))?;
+            let least = matrix.least_hookable(cell);
+            least.is_some_and(|least| (least..least + 0.15).contains(&share))
+        };
+        ensure!(good, "{cell}: `{text}` does not fit matrix.toml");
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::executor::native::hooked::Agent;
 use crate::matrix::cell::Bench;
 use crate::matrix::kept::Kept;
 use crate::matrix::run::{Finished, run as run_cells};
-use crate::matrix::{Cell, Matrix, Tier, junit, markdown, render};
+use crate::matrix::{Cell, FILE, Matrix, Tier, junit, markdown, render, with_least_hookable};
 use crate::testbins;
 use crate::toolchain::{GoRange, Toolchains};
 
@@ -30,7 +30,8 @@ Examples:
   gondwana-harness matrix                                    # the everyday cells
   gondwana-harness matrix --tier full --jobs 2 --report /tmp/matrix
   gondwana-harness matrix --go 1.21.. --mode race,cgo-tls
-  gondwana-harness matrix --tier full --shard 2/4            # the second quarter of all cells
+  gondwana-harness matrix --tier full --update               # write the shares into matrix.toml and the README
+  gondwana-harness matrix --tier full --shard 2/4            # the second of four parts of all cells
 
 Exit status: 0 every cell is as it must be, 1 some are not, 2 failed.";
 
@@ -71,9 +72,10 @@ pub struct Args {
     /// Print report.json instead of the table
     #[arg(long)]
     json: bool,
-    /// Write the table of hookable shares into the README of this checkout; needs the whole matrix
+    /// Write the shares of hookable functions that were found into testbins/matrix.toml, as the least ones from now on,
+    /// and make the README's table of them; needs all versions, and no failure
     #[arg(long)]
-    update_readme: bool,
+    update: bool,
 }
 
 /// The K-th of N parts.
@@ -116,9 +118,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if cells.is_empty() {
         bail!("no cell of the matrix is chosen");
     }
-    let all = args.go.is_none() && args.mode.is_empty() && args.tier == Tier::Full;
-    if args.update_readme && !(all && args.shard.of == 1 && args.program.is_empty()) {
-        bail!("--update-readme needs `--tier full` and nothing left out");
+    if args.update && !(is_whole(args, &cells) && args.shard.of == 1 && args.program.is_empty()) {
+        bail!("--update needs all versions and all test programs");
     }
     let mut cases = testbins::all()?;
     if !args.program.is_empty() {
@@ -130,13 +131,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let bench = Bench {
         matrix,
         cases,
-        partial: !args.program.is_empty(),
+        // Shares that are to be written anew are not compared with the old ones.
+        any_share: args.update || !args.program.is_empty(),
         toolchains: Toolchains::open()?,
         builder: Builder::open()?.with_limit(args.cache_limit),
         agent: Agent::find().context("find this program")?,
         seed: args.seed,
     };
-    let kept = match args.fresh || bench.partial {
+    let kept = match args.fresh || !args.program.is_empty() {
         true => None,
         false => Some(Kept::open(&bench)?),
     };
@@ -145,8 +147,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let json =
         serde_json::to_string_pretty(&finished.document()).context("write the report")? + "\n";
     write_all(&args.report, &bench.matrix, &finished, &json)?;
-    if args.update_readme {
-        update_readme(&finished)?;
+    let good = finished.reports.iter().all(|(_, report)| report.is_good());
+    if args.update && good {
+        update(&finished)?;
     }
     let text = match args.json {
         true => json,
@@ -154,7 +157,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     // Whoever reads may have seen enough; the exit status still says it.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-    let good = finished.reports.iter().all(|(_, report)| report.is_good());
     Ok(ExitCode::from(u8::from(!good)))
 }
 
@@ -177,6 +179,18 @@ fn chosen(args: &Args, matrix: &Matrix) -> Result<Vec<Cell>> {
     Ok(matrix.cells().iter().filter(is_chosen).copied().collect())
 }
 
+/// Whether the last patch of every minor version is there, in each of the modes.
+fn is_whole(args: &Args, cells: &[Cell]) -> bool {
+    let modes: Vec<Mode> = match args.mode.is_empty() {
+        true => cells.iter().map(|cell| cell.mode).collect(),
+        false => args.mode.clone(),
+    };
+    GoRange::all().versions().iter().all(|&go| {
+        let mut modes = modes.iter();
+        modes.all(|&mode| cells.contains(&Cell { go, mode }))
+    })
+}
+
 fn write_all(dir: &Path, matrix: &Matrix, finished: &Finished, json: &str) -> Result<()> {
     let write = |name: &str, text: &str| {
         let file = dir.join(name);
@@ -194,13 +208,24 @@ fn write_all(dir: &Path, matrix: &Matrix, finished: &Finished, json: &str) -> Re
     Ok(())
 }
 
-fn update_readme(finished: &Finished) -> Result<()> {
+/// Writes the shares that were found where they are read.
+fn update(finished: &Finished) -> Result<()> {
     let dir = testbins::directory()?;
-    let file = dir.join("../README.md");
-    let readme =
-        std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-    let text = markdown::with_shares(&readme, finished)?;
-    std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+    let edit = |name: &str, new: &dyn Fn(&str) -> Result<String>| {
+        let file = dir.join(name);
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        std::fs::write(&file, new(&text)?).with_context(|| format!("write {}", file.display()))
+    };
+    let shares = finished.reports.iter().filter_map(|(cell, report)| {
+        let program = report.program.as_ref()?;
+        Some((*cell, program.share()))
+    });
+    let shares: Vec<_> = shares.collect();
+    edit(FILE, &|text| with_least_hookable(text, &shares))?;
+    edit("../README.md", &|text| {
+        markdown::with_shares(text, finished)
+    })
 }
 
 #[cfg(test)]

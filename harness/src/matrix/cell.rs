@@ -42,8 +42,8 @@ pub struct Bench {
     pub matrix: Matrix,
     /// The test programs.
     pub cases: Vec<Case>,
-    /// Whether those are not all: then the shares of hookable functions say nothing.
-    pub partial: bool,
+    /// Whether any share of hookable functions will do.
+    pub any_share: bool,
     /// Where toolchains come from.
     pub toolchains: Toolchains,
     /// What builds.

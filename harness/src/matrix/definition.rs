@@ -15,7 +15,7 @@ use crate::testbins;
 use crate::toolchain::{GoRange, resolve};
 
 /// The file's name in `testbins/`.
-const FILE: &str = "matrix.toml";
+pub const FILE: &str = "matrix.toml";
 
 /// One version in one mode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -217,6 +217,42 @@ impl Matrix {
     }
 }
 
+/// The line of the file after which only the least shares stand.
+const LEAST: &str = "[least-hookable]\n";
+
+/// The file's text with these shares as the least ones of their cells, rounded down to a tenth; others stay.
+///
+/// # Errors
+/// When the text is not understood, or has no place for them.
+pub fn with_least_hookable(text: &str, shares: &[(Cell, f64)]) -> Result<String> {
+    let mut least = Matrix::parse(text)?.least;
+    let found = shares.iter().copied();
+    least.extend(found.map(|(cell, share)| (cell, (share * 10.0).floor() / 10.0)));
+    let (before, _) = text
+        .split_once(LEAST)
+        .with_context(|| format!("{FILE} has no line `{}`", LEAST.trim_end()))?;
+    let mut rows: BTreeMap<GoVersion, Vec<String>> = BTreeMap::new();
+    for (cell, least) in least {
+        let row = rows.entry(cell.go).or_default();
+        row.push(format!("{} = {least:.1}", cell.mode));
+    }
+    let rows = rows.iter().map(|(go, row)| {
+        // Written out: `1.10` would be the last patch of that minor version.
+        let patch = if go.to_string().matches('.').count() == 1 {
+            ".0"
+        } else {
+            ""
+        };
+        let go = go.to_string();
+        format!(
+            "\"{}{patch}\" = {{ {} }}\n",
+            go.trim_start_matches("go"),
+            row.join(", ")
+        )
+    });
+    Ok(format!("{before}{LEAST}{}", rows.collect::<String>()))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Document {
@@ -405,6 +441,29 @@ why = "one program"
                 .is_some()
         );
         assert!(matrix.skip_program(old, "fib").is_none());
+    }
+
+    #[test]
+    fn shares_are_written_where_they_are_read() {
+        let shares = [
+            (cell(9, 2, Mode::Static), 95.19),
+            (cell(9, 7, Mode::Static), 96.0),
+            (cell(27, 4, Mode::Static), 87.0),
+        ];
+        let text = with_least_hookable(SMALL, &shares).unwrap();
+        let matrix = Matrix::parse(&text).unwrap();
+        let least: Vec<f64> = shares
+            .iter()
+            .filter_map(|(cell, _)| matrix.least_hookable(*cell))
+            .collect();
+        assert_eq!(least, [95.1, 96.0, 87.0]);
+        assert_eq!(with_least_hookable(&text, &shares).unwrap(), text);
+        let first = [(cell(10, 0, Mode::Static), 50.0)];
+        let small = SMALL.replace("1.9.2", "1.10.0");
+        let text = with_least_hookable(&small, &first).unwrap();
+        let rows = "\"1.9.7\" = { static = 95.5 }\n\"1.10.0\" = { static = 50.0 }\n";
+        assert!(text.ends_with(rows), "{text}");
+        assert!(with_least_hookable("", &shares).is_err());
     }
 
     #[test]

@@ -13,4 +13,4 @@ pub mod program;
 pub mod render;
 pub mod run;
 
-pub use definition::{Cell, Matrix, Skip, Tier, When};
+pub use definition::{Cell, FILE, Matrix, Skip, Tier, When, with_least_hookable};

@@ -120,7 +120,7 @@ fn one(
     };
     let (mut report, reused) =
         finish().unwrap_or_else(|error| (CellReport::broken(cell, &error), false));
-    if !bench.partial {
+    if !bench.any_share {
         cell::judge(&bench.matrix, cell, &mut report);
     }
     (report, reused)

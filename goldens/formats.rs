@@ -16,13 +16,18 @@ use gondwana_engine::ring::{Record, decode, layout};
 use gondwana_engine::site::table::{self, Footer, Header, Row, Totals};
 use gondwana_engine::site::{Finder, Refusal, RefusalCode};
 use gondwana_harness::build::Mode;
+use gondwana_harness::disturb::call::{Part, Step};
 use gondwana_harness::disturb::case::Disturbed;
+use gondwana_harness::disturb::cell::Answer as Disturbance;
 use gondwana_harness::disturb::kind::Kind;
+use gondwana_harness::disturb::{full, matrix};
 use gondwana_harness::executor::native::process::{Ready, Scenario};
 use gondwana_harness::generate::relocation;
+use gondwana_harness::layouts::compare as layouts;
 use gondwana_harness::matrix::cell::{self, CellReport};
 use gondwana_harness::matrix::{Cell, run};
 use gondwana_harness::oracle::Answer;
+use gondwana_harness::release;
 use gondwana_harness::report::case::{self, Case, Native};
 use gondwana_harness::report::{self, Failure, Hook, Program, Refused, Report, Section, Skipped};
 use gondwana_harness::verdict::{Counts, Verdict};
@@ -40,6 +45,10 @@ pub(crate) fn all() -> Vec<Format> {
         report(),
         case(),
         matrix(),
+        disturb(),
+        disturb_set(),
+        layouts(),
+        release(),
     ]
 }
 
@@ -456,4 +465,135 @@ fn matrix() -> Format {
     };
     let value = serde_json::to_value(finished.document()).unwrap();
     of_schema(run::SCHEMA, "harness/src/matrix/run.rs", &[value])
+}
+
+fn disturb() -> Format {
+    let answers = || {
+        [
+            Disturbance::Agree,
+            Disturbance::NoEffect("w".into()),
+            Disturbance::Diverge("w".into()),
+            Disturbance::Inconclusive("w".into()),
+        ]
+    };
+    let step = |offset| Step {
+        index: 0,
+        at: RunAddr::new(1),
+        offset,
+        part: Part::Entry,
+        text: "nop".into(),
+    };
+    let line = |offset| matrix::Line {
+        step: step(offset),
+        answers: answers().map(|answer| (Kind::Gc, answer)).into(),
+    };
+    let values = answers().map(|undisturbed| {
+        let matrix = matrix::Matrix {
+            subject: matrix::Subject {
+                go: "go1.27.4".into(),
+                function: "main.f".into(),
+                abi: "abi0".into(),
+                args: vec!["a".into()],
+                env: vec!["KEY=value".into()],
+                seed: 1,
+                depth: 1,
+                room: 1,
+            },
+            controls: vec![matrix::Control {
+                kind: Kind::Gc,
+                place: matrix::Place::Call,
+                answer: undisturbed.clone(),
+            }],
+            undisturbed,
+            steps: 1,
+            lines: vec![line(None), line(Some(1))],
+        };
+        serde_json::to_value(matrix.document()).unwrap()
+    });
+    of_schema(matrix::SCHEMA, "harness/src/disturb/matrix.rs", &values)
+}
+
+fn disturb_set() -> Format {
+    let counts = matrix::Counts {
+        agree: 1,
+        no_effect: 1,
+        diverge: 1,
+        inconclusive: 1,
+    };
+    let row = full::Row {
+        version: "go1.27.4".into(),
+        subject: "small".into(),
+        scenario: full::Scenario::Roomy,
+        steps: 1,
+        counts,
+        kinds: BTreeMap::from([(Kind::Gc, counts)]),
+        controls: (1, 1),
+        findings: vec!["f".into()],
+    };
+    let value = serde_json::to_value(full::Document::new(&[row])).unwrap();
+    of_schema(full::SCHEMA, "harness/src/disturb/full.rs", &[value])
+}
+
+fn differences() -> Vec<layouts::Difference> {
+    use layouts::What::{Absent, Field, Size, Value};
+    let of = |what| layouts::Difference {
+        structure: "g",
+        item: "m".into(),
+        expected: what,
+        found: what,
+        source: "runtime/runtime2.go".into(),
+    };
+    [Absent, Size(1), Field(8, 8), Value(1)].map(of).into()
+}
+
+fn layouts() -> Format {
+    let verified = layouts::Verified {
+        version: "go1.27.4".into(),
+        compared: layouts::Comparison {
+            structures: 1,
+            fields: 1,
+            constants: 1,
+            differences: differences(),
+        },
+        rows: vec!["r".into()],
+    };
+    let value = serde_json::to_value(layouts::Document::new(&[verified])).unwrap();
+    of_schema(layouts::SCHEMA, "harness/src/layouts/compare.rs", &[value])
+}
+
+fn release() -> Format {
+    let list = || vec!["x".into()];
+    let report = release::Report {
+        schema: release::SCHEMA,
+        version: "go1.28.0".into(),
+        against: "go1.27.4".into(),
+        layouts: differences(),
+        rows: list(),
+        forms: release::Forms {
+            histogram: vec![release::Form {
+                form: "f".into(),
+                functions: [1, 1],
+                example: "main.f".into(),
+            }],
+            new: list(),
+            gone: list(),
+            unrecognised: list(),
+        },
+        decisions: release::Decisions {
+            compared: 1,
+            differ: 1,
+            examples: list(),
+            answers: BTreeMap::from([("hookable".into(), [1, 1])]),
+            goldens_read: 1,
+            goldens: list(),
+        },
+        policy: release::Policy {
+            appeared: list(),
+            vanished: list(),
+            uncovered: list(),
+            read_before: 1,
+        },
+    };
+    let value = serde_json::to_value(report).unwrap();
+    of_schema(release::SCHEMA, "harness/src/release/mod.rs", &[value])
 }

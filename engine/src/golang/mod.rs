@@ -65,3 +65,13 @@ pub enum Abi {
     /// Arguments in registers, g in R14, X15 zero: compiled code from 1.17.
     AbiInternal,
 }
+
+/// `abi0` or `abi-internal`, as in the stream and in reports.
+impl std::fmt::Display for Abi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Abi0 => "abi0",
+            Self::AbiInternal => "abi-internal",
+        })
+    }
+}

@@ -9,7 +9,6 @@ use super::ground::{FRONT, Lengths};
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
 use crate::event::{Hook, Process, Program, Refused};
-use crate::golang::Abi;
 use crate::image::{Image, Line};
 use crate::os::{Mapping, Pid, process};
 use crate::plan::{self, HookOptions, Placement, Plan, Selection};
@@ -254,10 +253,7 @@ fn hooks(plan: &Plan) -> Vec<Hook> {
         name: hook.name.clone(),
         entry: hook.entry,
         strategy: "frame".to_owned(),
-        abi: match hook.abi {
-            Abi::Abi0 => "abi0".to_owned(),
-            Abi::AbiInternal => "abi-internal".to_owned(),
-        },
+        abi: hook.abi.to_string(),
         args: hook.args,
         inlined: hook.inlined_copies,
         deviation: hook.deviation.map(|deviation| deviation.to_string()),

@@ -148,7 +148,7 @@ fn one(args: &Args, program: &PathBuf) -> Result<ExitCode> {
         );
     }
     let mut text = if args.json {
-        serde_json::to_string_pretty(&matrix)? + "\n"
+        serde_json::to_string_pretty(&matrix.document())? + "\n"
     } else {
         matrix.render()
     };
@@ -216,7 +216,7 @@ fn all(args: &Args) -> Result<ExitCode> {
         );
     })?;
     let text = if args.json {
-        serde_json::to_string_pretty(&rows)? + "\n"
+        serde_json::to_string_pretty(&full::Document::new(&rows))? + "\n"
     } else {
         full::render(&rows)
     };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use gondwana_engine::golang::tables::{CONSTANTS, Release, STRUCTURES};
 
 use crate::build::Builder;
-use crate::layouts::compare::{Comparison, compare};
+use crate::layouts::compare::{Comparison, Document, Verified, compare};
 use crate::layouts::{Measured, rows};
 use crate::toolchain::{GoRange, Toolchains};
 
@@ -54,60 +54,58 @@ enum Command {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let Command::Verify { go, json } = &args.command;
     let (toolchains, builder) = (Toolchains::open()?, Builder::open()?);
-    let mut results = Vec::new();
+    let mut verified = Vec::new();
     for &version in go.versions() {
         eprintln!("{version}: measuring");
         let toolchain = toolchains.get_version(version)?;
         let measured = Measured::of(&toolchain, &builder).with_context(|| version.to_string())?;
-        let comparison = compare(STRUCTURES, CONSTANTS, &measured);
+        let one = verify(&measured);
         if !json {
-            print(&measured, &comparison);
+            print(&one);
         }
-        results.push((measured, comparison));
+        verified.push(one);
     }
     if *json {
-        let all: Vec<_> = results
-            .iter()
-            .map(|(measured, comparison)| {
-                let rows = rows_for(measured, comparison);
-                serde_json::json!({ "version": measured.version.to_string(), "compared": comparison, "rows": rows })
-            })
-            .collect();
-        let text = serde_json::to_string_pretty(&all).context("write JSON")?;
-        println!("{text}");
+        let text = serde_json::to_string_pretty(&Document::new(&verified));
+        println!("{}", text.context("write JSON")?);
     }
-    let agree = results
+    let agree = verified
         .iter()
-        .all(|(_, comparison)| comparison.differences.is_empty());
+        .all(|one| one.compared.differences.is_empty());
     Ok(ExitCode::from(u8::from(!agree)))
 }
 
-fn rows_for(measured: &Measured, comparison: &Comparison) -> Vec<String> {
+fn verify(measured: &Measured) -> Verified {
+    let compared = compare(STRUCTURES, CONSTANTS, measured);
     let release = Release::from(measured.version);
-    rows::lines(STRUCTURES, CONSTANTS, &comparison.differences, release)
+    Verified {
+        version: measured.version.to_string(),
+        rows: rows::lines(STRUCTURES, CONSTANTS, &compared.differences, release),
+        compared,
+    }
 }
 
-fn print(measured: &Measured, comparison: &Comparison) {
+fn print(verified: &Verified) {
     let Comparison {
         structures,
         fields,
         constants,
         differences,
-    } = comparison;
+    } = &verified.compared;
     let verdict = match differences.len() {
         0 => "agree".to_owned(),
         one_or_more => format!("{one_or_more} differ"),
     };
     println!(
         "{:<10} {structures} structures, {fields} fields, {constants} constants: {verdict}",
-        measured.version.to_string()
+        verified.version
     );
     for difference in differences {
         println!("  {difference}");
     }
     if !differences.is_empty() {
         println!("  engine/src/golang/tables would say:");
-        for line in rows_for(measured, comparison) {
+        for line in &verified.rows {
             println!("  {line}");
         }
     }

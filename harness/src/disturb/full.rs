@@ -122,6 +122,27 @@ impl Row {
     }
 }
 
+/// Name and version of the form of the JSON of all runs.
+pub const SCHEMA: &str = "gondwana.disturb-set/1";
+
+/// What `--full --json` prints.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Document<'r> {
+    schema: &'static str,
+    runs: &'r [Row],
+}
+
+impl<'r> Document<'r> {
+    /// These runs, under the name of their form.
+    #[must_use]
+    pub const fn new(runs: &'r [Row]) -> Self {
+        Self {
+            schema: SCHEMA,
+            runs,
+        }
+    }
+}
+
 /// Findings kept of one run.
 const KEPT: usize = 5;
 

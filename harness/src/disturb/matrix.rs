@@ -81,6 +81,14 @@ pub struct Matrix {
     pub lines: Vec<Line>,
 }
 
+/// What `--json` prints.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Document<'m> {
+    schema: &'static str,
+    #[serde(flatten)]
+    matrix: &'m Matrix,
+}
+
 /// How many cells said what.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Counts {
@@ -150,7 +158,7 @@ impl Subject {
         Self {
             go: image.map_or_else(String::new, |image| image.version().to_string()),
             function: call.hook.name.clone(),
-            abi: format!("{:?}", call.hook.abi),
+            abi: call.hook.abi.to_string(),
             args: texts(args),
             env: texts(&session.setup.env),
             seed: session.setup.seed,
@@ -161,6 +169,15 @@ impl Subject {
 }
 
 impl Matrix {
+    /// It, under the name of its form.
+    #[must_use]
+    pub const fn document(&self) -> Document<'_> {
+        Document {
+            schema: SCHEMA,
+            matrix: self,
+        }
+    }
+
     /// Counts of the hooked program's cells, the undisturbed run among them.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -76,6 +76,38 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
+/// What was compared of one version: one element of what `layouts verify --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    /// The version.
+    pub version: String,
+    /// What was compared.
+    pub compared: Comparison,
+    /// Lines that `engine/src/golang/tables` would need to agree.
+    pub rows: Vec<String>,
+}
+
+/// Name and version of the form of the JSON.
+pub const SCHEMA: &str = "gondwana.layouts/1";
+
+/// What `layouts verify --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document<'v> {
+    schema: &'static str,
+    versions: &'v [Verified],
+}
+
+impl<'v> Document<'v> {
+    /// These versions, under the name of their form.
+    #[must_use]
+    pub const fn new(versions: &'v [Verified]) -> Self {
+        Self {
+            schema: SCHEMA,
+            versions,
+        }
+    }
+}
+
 /// Compares `measured` with what the tables say for its version.
 #[must_use]
 pub fn compare(

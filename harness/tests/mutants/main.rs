@@ -101,6 +101,7 @@ fn target(minor: u16, subject: &str) -> String {
 /// Tries all mutants.
 fn all(write: bool) -> Result<()> {
     let mut table = Table::default();
+    let mut undecided = Vec::new();
     for (minor, subject, series) in TARGETS {
         let (program, file) = program(minor)?;
         let bench = Bench::new(&case(&program, &file, subject)?, &file)?;
@@ -108,7 +109,14 @@ fn all(write: bool) -> Result<()> {
             if series == Series::None && mutant.is_one_of_many() {
                 continue;
             }
-            let fate = bench.fate(&mutant)?;
+            // One that cannot be decided is no reason to lose the others' hour.
+            let fate = match bench.fate(&mutant) {
+                Ok(fate) => fate,
+                Err(error) => {
+                    undecided.push(format!("{}: {error:#}", target(minor, subject)));
+                    continue;
+                }
+            };
             let row = Row {
                 target: target(minor, subject),
                 mutant: mutant.to_string(),
@@ -117,6 +125,12 @@ fn all(write: bool) -> Result<()> {
             eprintln!("{row}");
             table.rows.push(row);
         }
+    }
+    if !undecided.is_empty() {
+        if write {
+            table.write()?;
+        }
+        bail!("not decided:\n{}", undecided.join("\n"));
     }
     if write {
         table.write()?;

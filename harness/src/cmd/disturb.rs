@@ -29,6 +29,7 @@ Examples:
   gondwana-harness disturb ./tool --hook main.run --only grow --at 17
   gondwana-harness disturb --full
   gondwana-harness disturb --full --go 1.9,1.21.. --subject small --subject many
+  gondwana-harness disturb --full --only sigprof
 
 {}
 
@@ -45,7 +46,7 @@ pub struct Args {
     )]
     hooks: Vec<String>,
     /// Only this kind of disturbance; repeatable
-    #[arg(long, value_name = "KIND", conflicts_with = "full")]
+    #[arg(long, value_name = "KIND")]
     only: Vec<Kind>,
     /// Only before this instruction, by its number in the table
     #[arg(long, value_name = "N", conflicts_with = "full")]
@@ -193,7 +194,9 @@ fn all(args: &Args) -> Result<ExitCode> {
                         program: program.clone(),
                         subject,
                         scenario,
-                    }),
+                        kinds: scenario.kinds_of(&args.only),
+                    })
+                    .filter(|job| !job.kinds.is_empty()),
             );
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A cell agrees only if the disturbance is proved to have happened; if nothing proves it, it has had no effect.
 
+use gondwana_engine::addr::RunAddr;
 use gondwana_engine::golang::Abi;
 use gondwana_engine::inject::prepare::Description;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,8 @@ pub(super) struct Seen {
     pub(super) called: i32,
     /// The signal's handler ran.
     pub(super) handled: bool,
+    /// What the profile says.
+    pub(super) sample: Option<Vec<RunAddr>>,
 }
 
 /// Disturbs the current thread before its next instruction, unless there is no `kind`, and runs the program to its end.
@@ -203,7 +206,12 @@ fn disturb(machine: &mut Machine<'_>, kind: Kind, means: Means<'_>) -> Result<Se
             goroutine.ask_preemption(machine)?;
             machine.signal_thread(tid, libc::SIGURG)?;
         }
-        Kind::Sigprof => machine.signal_thread(tid, libc::SIGPROF)?,
+        Kind::Sigprof => {
+            machine.signal_thread(tid, libc::SIGPROF)?;
+            if let Some(sampled) = &means.expected.sampled {
+                seen.sample = sampled.taker.sample(machine, tid)?;
+            }
+        }
         Kind::Gc => {
             board.set(machine, Word::Request, request::COLLECT)?;
             let begun = goroutine.is_to_yield(machine);

@@ -61,12 +61,15 @@ impl Scenario {
         }
     }
 
-    /// The kinds that it changes anything for.
-    const fn kinds(self) -> &'static [Kind] {
-        match self {
+    /// The kinds that it changes anything for, of these; of all if there are none.
+    #[must_use]
+    pub fn kinds_of(self, only: &[Kind]) -> Vec<Kind> {
+        let kinds: &[Kind] = match self {
             Self::Roomy | Self::Tight => &Kind::ALL,
             Self::Stopped => &[Kind::Gc, Kind::Shrink, Kind::Sigurg],
-        }
+        };
+        let wanted = |kind: &Kind| only.is_empty() || only.contains(kind);
+        kinds.iter().copied().filter(wanted).collect()
     }
 }
 
@@ -91,6 +94,8 @@ pub struct Job {
     pub subject: (&'static str, &'static str),
     /// How.
     pub scenario: Scenario,
+    /// The disturbances.
+    pub kinds: Vec<Kind>,
 }
 
 /// What one run gave.
@@ -166,10 +171,8 @@ impl Job {
         if self.scenario == Scenario::Tight {
             arguments.push("--tight".to_owned());
         }
-        if self.scenario.kinds().len() < Kind::ALL.len() {
-            for kind in self.scenario.kinds() {
-                arguments.extend(["--only".to_owned(), kind.to_string()]);
-            }
+        for kind in &self.kinds {
+            arguments.extend(["--only".to_owned(), kind.to_string()]);
         }
         arguments.extend(["--args".to_owned(), self.subject.0.to_owned()]);
         arguments
@@ -193,7 +196,7 @@ impl Job {
     }
 
     fn row(&self, matrix: &Matrix) -> Row {
-        let kinds = self.scenario.kinds().iter();
+        let kinds = self.kinds.iter();
         Row {
             version: self.version.to_string(),
             subject: self.subject.0.to_owned(),

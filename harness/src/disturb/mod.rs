@@ -12,6 +12,7 @@
 //! | `call` | reaching the call, stepping through it |
 //! | `cell`, `outcome` | one disturbance, and the answer to it |
 //! | `session`, `matrix` | all of them, as a table |
+//! | `sample` | what a profile says of the call |
 //! | `case` | a diverging cell, kept and replayed |
 //! | `full` | the test program's shapes in all versions |
 
@@ -24,6 +25,7 @@ pub mod goroutine;
 pub mod kind;
 pub mod matrix;
 mod outcome;
+pub mod sample;
 pub mod session;
 
 pub use outcome::Expected;

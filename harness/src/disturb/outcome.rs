@@ -8,6 +8,7 @@ use super::board::outcome;
 use super::cell::{Answer, AtReturn, Means, Seen};
 use super::goroutine::Stack;
 use super::kind::Kind;
+use super::sample::Sampled;
 use crate::executor::native::process::{End, Finished};
 use crate::machine::{Ending, Machine, Stream};
 use crate::oracle::{self, stream};
@@ -25,6 +26,8 @@ pub struct Expected {
     pub work: u64,
     /// Whether the frame pointer is the caller's when the call returns: not so up to 1.6, nor after assembly.
     pub frame_pointer: bool,
+    /// What a profile says of the call, if one is taken.
+    pub sampled: Option<Sampled>,
 }
 
 /// What a disturbed run did, besides what the machine still holds.
@@ -47,6 +50,11 @@ pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>)
     }
     let proof = proof(done);
     if let Some(what) = ended_strangely(done, proof.is_ok()) {
+        return Answer::Diverge(what);
+    }
+    if means.hooked
+        && let Some(what) = wrong_sample(machine, done, means)
+    {
         return Answer::Diverge(what);
     }
     if means.hooked
@@ -105,6 +113,16 @@ fn registers(done: &Outcome, means: Means<'_>) -> Option<String> {
         return Some("the caller's frame pointer is lost at the return".to_owned());
     }
     (!at_return.g).then(|| "R14 is not the goroutine at the return".to_owned())
+}
+
+/// What the profile's sample has other than that of the unhooked program.
+fn wrong_sample(machine: &Machine<'_>, done: &Outcome, means: Means<'_>) -> Option<String> {
+    let sampled = means.expected.sampled.as_ref()?;
+    match &done.seen.sample {
+        Some(sample) => sampled.differs(sample, means.call, |pc| machine.name_of(pc)),
+        None => (done.kind == Some(Kind::Sigprof) && done.seen.handled)
+            .then(|| "the profiling signal took no sample".to_owned()),
+    }
 }
 
 /// Whether the disturbance is proved to have happened.

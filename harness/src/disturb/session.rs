@@ -4,6 +4,7 @@
 //! (the controls): what diverges there is not the hooks' doing. Then it is run hooked up to the call, and stepped through it
 //! once; before each step, a copy of the machine is made for each kind, disturbed, and run to the end.
 
+use gondwana_engine::addr::RunAddr;
 use gondwana_engine::inject::prepare::{Description, Prepared, Wanted};
 use gondwana_engine::plan::Plan;
 
@@ -13,6 +14,7 @@ use super::cell::{self, Answer, Cell, Means};
 use super::kind::Kind;
 use super::matrix::{Control, Line, Matrix, Place, Subject};
 use super::outcome::Expected;
+use super::sample::{Sampled, Taker};
 use crate::machine::{Machine, Pause, Setup, Trouble, Until};
 
 /// Work within which an undisturbed program must end after the call.
@@ -159,7 +161,12 @@ impl<'p> Session<'p> {
     /// The machine cannot run it, or it does not end.
     pub fn expect(&self) -> Result<Expected, Trouble> {
         let mut at = self.unhooked()?;
-        expect(&mut at.machine, &at.call)
+        let sampled = sampled(&mut at.machine)?;
+        let expected = expect(&mut at.machine, &at.call)?;
+        Ok(Expected {
+            sampled,
+            ..expected
+        })
     }
 
     /// The kinds asked for.
@@ -180,7 +187,10 @@ impl<'p> Session<'p> {
             known,
         } = self.unhooked()?;
         progress("undisturbed, without hooks");
-        let expected = copied_expectation(&mut machine, &call)?;
+        let expected = Expected {
+            sampled: sampled(&mut machine)?,
+            ..copied_expectation(&mut machine, &call)?
+        };
         let means = Means {
             call: &call,
             board,
@@ -305,5 +315,22 @@ fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
         stderr: stderr.to_vec(),
         work: machine.work() - begun,
         frame_pointer,
+        sampled: None,
     })
+}
+
+/// What a profile says of the call that the current thread has just made, in a copy of the machine.
+fn sampled(machine: &mut Machine<'_>) -> Result<Option<Sampled>, Trouble> {
+    let Some(taker) = Taker::of(machine) else {
+        return Ok(None);
+    };
+    let sample: Result<Option<Vec<RunAddr>>, String> = machine.branch(|machine| {
+        let tid = machine.current();
+        let sample = machine
+            .signal_thread(tid, libc::SIGPROF)
+            .and_then(|()| taker.sample(machine, tid));
+        sample.map_err(|trouble| trouble.to_string())
+    })?;
+    let sample = sample.map_err(Trouble::Hooks)?;
+    Ok(sample.map(|sample| Sampled { taker, sample }))
 }

@@ -143,6 +143,18 @@ pub fn tree_size(path: &Path) -> u64 {
         .sum()
 }
 
+/// Bytes that are left on the file system of the cache.
+///
+/// # Errors
+/// When there is no cache directory, or its file system cannot be asked.
+pub fn room() -> Result<u64> {
+    let root = root()?;
+    fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    let stat = nix::sys::statvfs::statvfs(&root)
+        .with_context(|| format!("ask for the file system of {}", root.display()))?;
+    Ok(stat.blocks_available() * stat.fragment_size())
+}
+
 /// A size for people: `213 MB`.
 #[must_use]
 pub fn megabytes(bytes: u64) -> String {

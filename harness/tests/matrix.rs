@@ -5,21 +5,32 @@
 //! of every submission, `all` all of them, and versions such as `1.5,1.21..` those versions in mode `static`. Cells that
 //! are left out with permission are listed as ignored.
 //!
+//! `GONDWANA_WITHIN=MINUTES` begins no cell after that time, nor with little room on the disk: the everyday cells come first,
+//! then the newest versions, and what is not run is listed as ignored, with the reason.
+//!
 //! This test has a `main` of its own (`harness = false`), since its cells are data.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::cache;
 use gondwana_harness::events;
 use gondwana_harness::executor::native::hooked::Agent;
 use gondwana_harness::matrix::cell::{self, Bench, CellReport, Outcome};
 use gondwana_harness::matrix::{Cell, Matrix, Tier, markdown};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::{CHOICE, GoRange, LAST_PATCHES, Toolchains};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// The variable with the minutes after which no cell is begun.
+const WITHIN: &str = "GONDWANA_WITHIN";
+/// Bytes that a cell may need on the disk: a toolchain, Go's cache of a build mode, the program.
+const ROOM: u64 = 4 << 30;
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
@@ -33,8 +44,14 @@ fn main() -> ExitCode {
 }
 
 fn trials() -> Result<Vec<Trial>> {
+    let begun = Instant::now();
+    let within = within()?;
     let matrix = Matrix::read()?;
-    let cells = chosen(&matrix)?;
+    let mut cells = chosen(&matrix)?;
+    if within.is_some() {
+        let everyday = matrix.tier(Tier::Everyday);
+        cells.sort_by_key(|cell| (!everyday.contains(cell), Reverse(cell.go), cell.mode));
+    }
     let bench = Arc::new(Bench {
         matrix,
         cases: testbins::all()?,
@@ -58,14 +75,49 @@ fn trials() -> Result<Vec<Trial>> {
         let name = format!("{}::{}", cell.go, cell.mode);
         let skipped = bench.matrix.skip(cell).is_some();
         let bench = Arc::clone(&bench);
-        trials.push(trial(&name, move || check(&bench, cell)).with_ignored_flag(skipped));
+        let run = move || match within.map(|within| left(begun, within)).transpose()? {
+            Some(Err(reason)) => Ok(Completion::ignored_with(reason)),
+            _ => check(&bench, cell).map(|()| Completion::Completed),
+        };
+        trials.push(
+            Trial::ignorable_test(name, move || run().map_err(failed)).with_ignored_flag(skipped),
+        );
     }
     Ok(trials)
 }
 
 fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, move || {
-        run().map_err(|error| Failed::from(format!("{error:#}")))
+    Trial::test(name, move || run().map_err(failed))
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}
+
+/// How long cells may be begun; for ever if nothing says so.
+fn within() -> Result<Option<Duration>> {
+    let Some(minutes) = std::env::var_os(WITHIN) else {
+        return Ok(None);
+    };
+    let minutes = minutes.to_str().and_then(|text| text.parse::<u64>().ok());
+    let minutes = minutes.with_context(|| format!("{WITHIN} is not a number of minutes"))?;
+    Ok(Some(Duration::from_secs(minutes * 60)))
+}
+
+/// Whether a cell may still be begun, or the reason why not.
+fn left(begun: Instant, within: Duration) -> Result<Result<(), String>> {
+    Ok(if begun.elapsed() >= within {
+        let minutes = within.as_secs() / 60;
+        Err(format!(
+            "not run: the {minutes} minutes of {WITHIN} were over"
+        ))
+    } else if cache::room()? < ROOM {
+        let room = cache::megabytes(ROOM);
+        Err(format!(
+            "not run: less than {room} of disk were left for the cache"
+        ))
+    } else {
+        Ok(())
     })
 }
 

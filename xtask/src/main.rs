@@ -22,10 +22,11 @@ Usage: cargo xtask COMMAND
 Commands:
   qualify [BIN] [ARGUMENTS…]   Qualify a Go program and print the report. Without BIN: one of testbins/, built with
                                Go 1.26. ARGUMENTS go to `gondwana-harness qualify` (see its --help).
-  test [--quick] [--matrix core|ci|all] [--bench] [--fuzz-runs N]
+  test [--quick] [--matrix core|ci|all] [--within MINUTES] [--bench] [--fuzz-runs N]
                                Everything that must hold: formatting, lints, documentation, tests, snapshots, fuzz
                                targets, licences. --quick: fewer Go versions, fewer fuzz runs. --matrix: which cells of
-                               Go version and build mode; core if left out. --bench: also run the benches once,
+                               Go version and build mode; core if left out. --within: begin no cell after so many
+                               minutes, and count those that are left as skipped. --bench: also run the benches once,
                                briefly.
   setup                        Only look for the tools, and get what is missing
 

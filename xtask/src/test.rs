@@ -10,13 +10,17 @@ use crate::{fuzz, licences, root, snapshots};
 
 /// The variable by which tests are told how many Go versions and build modes they take (`harness/tests/matrix.rs`).
 const CHOICE: &str = "GONDWANA_GO";
-/// What it may be told here: those of every day, the tier `ci` of the matrix (some 130 cells), all.
+/// The variable that gives the matrix's cells a time.
+const WITHIN: &str = "GONDWANA_WITHIN";
+/// What [`CHOICE`] may be told here: those of every day, the tier `ci` of the matrix (some 130 cells), all.
 const MATRIX: [&str; 3] = ["core", "ci", "all"];
 
 struct Options {
     quick: bool,
     /// One of [`MATRIX`], if it was asked for.
     matrix: Option<&'static str>,
+    /// Minutes after which no cell of the matrix is begun.
+    within: Option<u64>,
     bench: bool,
     fuzz_runs: u64,
 }
@@ -25,6 +29,7 @@ fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
         quick: false,
         matrix: None,
+        within: None,
         bench: false,
         fuzz_runs: 0,
     };
@@ -39,6 +44,10 @@ fn options(arguments: &[String]) -> Result<Options> {
                 options.matrix = Some(known.with_context(|| {
                     format!("--matrix needs one of {}, not `{name}`", MATRIX.join(", "))
                 })?);
+            }
+            "--within" => {
+                let minutes = rest.next().and_then(|minutes| minutes.parse().ok());
+                options.within = Some(minutes.context("--within needs a number of minutes")?);
             }
             "--fuzz-runs" => {
                 let number = rest.next().and_then(|number| number.parse().ok());
@@ -125,6 +134,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             test.env(CHOICE, cells);
         } else if !options.quick && std::env::var_os(CHOICE).is_none() {
             test.env(CHOICE, "core");
+        }
+        if let Some(minutes) = options.within {
+            test.env(WITHIN, minutes.to_string());
         }
         count_tests(test)
     });

@@ -79,14 +79,7 @@ impl<'p> Session<'p> {
     /// # Errors
     /// As [`Call::reach`].
     pub fn unhooked(&self) -> Result<AtCall<'p>, Trouble> {
-        let (mut machine, board, prepared, known) = self.start()?;
-        let call = Call::reach(&mut machine, prepared.plan.plan())?;
-        Ok(AtCall {
-            machine,
-            call,
-            board,
-            known,
-        })
+        self.at_call(|_, _| Ok(()))
     }
 
     /// The hooked program at the call; `change` may break the plan before it is installed.
@@ -97,9 +90,19 @@ impl<'p> Session<'p> {
         &self,
         change: impl FnOnce(&mut Prepared) -> Result<(), Trouble>,
     ) -> Result<AtCall<'p>, Trouble> {
+        self.at_call(|machine, prepared| {
+            change(prepared)?;
+            machine.install(prepared)
+        })
+    }
+
+    /// The program at the call, `hook`ed before.
+    fn at_call(
+        &self,
+        hook: impl FnOnce(&mut Machine<'p>, &mut Prepared) -> Result<(), Trouble>,
+    ) -> Result<AtCall<'p>, Trouble> {
         let (mut machine, board, mut prepared, known) = self.start()?;
-        change(&mut prepared)?;
-        machine.install(&prepared)?;
+        hook(&mut machine, &mut prepared)?;
         let call = Call::reach(&mut machine, prepared.plan.plan())?;
         Ok(AtCall {
             machine,

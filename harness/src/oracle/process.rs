@@ -1,9 +1,15 @@
 //! Two unhooked runs and a hooked one -> [`Finding`]s: the program's output and end must not change.
 //!
-//! Where the two unhooked runs differ already, the program decides nothing: that comparison is inconclusive.
+//! Where the two unhooked runs differ already, the program decides nothing: that comparison is inconclusive. But if they
+//! differ in addresses only, as the report of a crash does in a position-independent program, the rest is compared.
+
+use std::borrow::Cow;
 
 use crate::executor::native::process::{End, Finished};
 use crate::oracle::{Answer, Finding};
+
+/// Hexadecimal digits of the shortest address: programs lie at 0x400000 or higher.
+const ADDRESS_DIGITS: usize = 6;
 
 /// Compares the end, both output streams and the load's end.
 #[must_use]
@@ -55,7 +61,11 @@ fn compare(
     second: &(impl AsRef<[u8]> + ?Sized),
     hooked: &(impl AsRef<[u8]> + ?Sized),
 ) -> Answer {
-    let (first, second, hooked) = (first.as_ref(), second.as_ref(), hooked.as_ref());
+    let mut texts = [first.as_ref(), second.as_ref(), hooked.as_ref()].map(Cow::Borrowed);
+    if texts[0] != texts[1] {
+        texts = texts.map(|text| Cow::Owned(without_addresses(&text)));
+    }
+    let [first, second, hooked] = &texts;
     if first != second {
         let (line, a, b) = first_difference(first, second);
         return Answer::Inconclusive(format!(
@@ -67,6 +77,24 @@ fn compare(
         return Answer::Diverge(format!("line {line}: unhooked {a:?}, hooked {b:?}"));
     }
     Answer::Agree
+}
+
+/// The text with `0x…` for each hexadecimal number that is long enough for an address.
+fn without_addresses(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = rest.strip_prefix(b"0x").unwrap_or_default();
+        let count = digits.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        if count >= ADDRESS_DIGITS {
+            out.extend("0x…".bytes());
+            rest = digits.get(count..).unwrap_or_default();
+        } else {
+            out.push(byte);
+            rest = after;
+        }
+    }
+    out
 }
 
 /// Number of the first line that differs, and both.
@@ -133,6 +161,23 @@ mod tests {
         };
         assert_eq!(what, "line 2: unhooked \"b\", hooked \"c\"");
         assert!(findings[2].answer.agrees());
+    }
+
+    #[test]
+    fn addresses_count_where_they_are_the_same_each_time() {
+        let at = |text: &str| run(text, End::Status(2));
+        let (a, b) = (at("pc=0x55d0c000 r=0x1f\n"), at("pc=0x7fd0c123 r=0x1f\n"));
+        let answer = |hooked| judge([&a, &b], &at(hooked))[1].answer.clone();
+        assert!(answer("pc=0x561111110 r=0x1f\n").agrees());
+        for other in [
+            "pc=0x561111110 r=0x1e\n",
+            "pc=0x5611 r=0x1f\n",
+            "pc=0x561111110",
+        ] {
+            assert!(matches!(answer(other), Answer::Diverge(_)), "{other}");
+        }
+        let same = judge([&a, &a], &b)[1].answer.clone();
+        assert!(matches!(same, Answer::Diverge(_)));
     }
 
     #[test]

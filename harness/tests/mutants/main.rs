@@ -1,9 +1,9 @@
 //! Disturbance is seen to find bugs: trampolines and modules broken on purpose are caught by it, each with the disturbance
 //! that caught it; what survives is explained, one by one.
 //!
-//! `harness/docs/MUTANTS.md` is the table; until it has been written this test is no part of `cargo test`. Every run checks
-//! that its survivors are exactly the explained ones, and tries a sample of its mutants again. `GONDWANA_MUTANTS=all` tries
-//! all of them, in an hour or so; `GONDWANA_MUTANTS=write` does that and writes the table.
+//! `harness/docs/MUTANTS.md` is the table. Every run checks that its survivors are exactly the explained ones, and tries a
+//! sample of its mutants again. `GONDWANA_MUTANTS=all` tries all of them, in an hour or so; `GONDWANA_MUTANTS=write` does that
+//! and writes the table. `all:27` and `write:27` are about the targets of Go 1.27 only: of the others the lines stay.
 //!
 //! This test has a `main` of its own (`harness = false`) and one thread: copies of a machine are made by fork.
 
@@ -30,9 +30,9 @@ const CHOICE: &str = "GONDWANA_MUTANTS";
 /// What is broken: a Go version, a subject of `testbins/disturbed`, and which of its mutants are tried.
 const TARGETS: [(u16, &str, Series); 5] = [
     (13, "pointer", Series::All),
-    (21, "pointer", Series::All),
+    (21, "pointer", Series::None),
     (21, "wide", Series::None),
-    (21, "assembly", Series::All),
+    (21, "assembly", Series::None),
     (27, "small", Series::All),
 ];
 /// The everyday sample is every so many-th of a series, and all that is no part of one.
@@ -53,19 +53,26 @@ fn main() -> ExitCode {
         "the survivors of the table are the explained ones",
         || failed(Table::read().and_then(|table| explained::check(&table))),
     )];
-    match std::env::var(CHOICE).ok().as_deref() {
-        None => trials.push(Trial::test("a sample of the table is as it says", || {
-            failed(sample())
-        })),
-        Some("all") => trials.push(Trial::test("the table is as it says", || {
-            failed(all(false))
-        })),
-        Some("write") => trials.push(Trial::test("the table is written", || failed(all(true)))),
-        Some(other) => {
-            eprintln!("{CHOICE}={other} is not understood; expected `all` or `write`");
+    let choice = std::env::var(CHOICE).ok();
+    let choice = choice.as_deref().map(|text| match text.split_once(':') {
+        None => (text, Ok(None)),
+        Some((what, minor)) => (what, minor.parse::<u16>().map(Some)),
+    });
+    trials.push(match choice {
+        None => Trial::test("a sample of the table is as it says", || failed(sample())),
+        Some(("all", Ok(minor))) => {
+            Trial::test("the table is as it says", move || failed(all(minor, false)))
+        }
+        Some(("write", Ok(minor))) => {
+            Trial::test("the table is written", move || failed(all(minor, true)))
+        }
+        Some(_) => {
+            eprintln!(
+                "{CHOICE} is not understood; expected `all`, `write`, `all:27` or `write:27`"
+            );
             return ExitCode::from(2);
         }
-    }
+    });
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -98,11 +105,13 @@ fn target(minor: u16, subject: &str) -> String {
     format!("go1.{minor} {subject}")
 }
 
-/// Tries all mutants.
-fn all(write: bool) -> Result<()> {
-    let mut table = Table::default();
+/// Tries all mutants, of one minor version or of all.
+fn all(only: Option<u16>, write: bool) -> Result<()> {
     let mut undecided = Vec::new();
-    for (minor, subject, series) in TARGETS {
+    let mut wrong = Vec::new();
+    let targets = TARGETS.into_iter();
+    for (minor, subject, series) in targets.filter(|(minor, ..)| only.is_none_or(|m| m == *minor)) {
+        let mut rows = Vec::new();
         let (program, file) = program(minor)?;
         let bench = Bench::new(&case(&program, &file, subject)?, &file)?;
         for mutant in bench.mutants()? {
@@ -123,20 +132,25 @@ fn all(write: bool) -> Result<()> {
                 fate,
             };
             eprintln!("{row}");
-            table.rows.push(row);
+            rows.push(row);
+        }
+        let name = target(minor, subject);
+        if write {
+            // After each target, so that a run that is interrupted leaves what it has found.
+            let order = TARGETS.map(|(minor, subject, _)| target(minor, subject));
+            let table = Table::read().unwrap_or_default();
+            table.with(&name, rows, &order).write()?;
+        } else {
+            wrong.extend(Table::read()?.differences(&name, &rows)?);
         }
     }
     if !undecided.is_empty() {
-        if write {
-            table.write()?;
-        }
         bail!("not decided:\n{}", undecided.join("\n"));
     }
-    if write {
-        table.write()?;
-        return explained::check(&table);
+    if !wrong.is_empty() {
+        bail!("not as the table says:\n{}", wrong.join("\n"));
     }
-    table.compare(&Table::read()?)
+    explained::check(&Table::read()?)
 }
 
 /// Tries some of them.

@@ -170,27 +170,33 @@ impl Table {
             .with_context(|| format!("the table has no line `{mutant}` of {target}"))
     }
 
-    /// Whether the same mutants are caught as in another table.
-    pub(crate) fn compare(&self, committed: &Self) -> Result<()> {
+    /// The table with these rows for one target, and the targets in this order.
+    pub(crate) fn with(mut self, target: &str, rows: Vec<Row>, order: &[String]) -> Self {
+        self.rows.retain(|row| row.target != target);
+        self.rows.extend(rows);
+        let place = |row: &Row| order.iter().position(|name| *name == row.target);
+        self.rows.retain(|row| place(row).is_some());
+        self.rows.sort_by_key(place);
+        self
+    }
+
+    /// What differs in whether it is caught, where these are all mutants of a target.
+    pub(crate) fn differences(&self, target: &str, found: &[Row]) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
-        for row in &self.rows {
-            let other = committed.find(&row.target, &row.mutant)?;
-            let caught = |row: &Row| row.fate != Fate::Survived;
-            if caught(row) != caught(other) {
-                wrong.push(format!("{}: {row}", row.target));
+        let caught = |row: &Row| row.fate != Fate::Survived;
+        for row in found {
+            if caught(row) != caught(self.find(target, &row.mutant)?) {
+                wrong.push(format!("{target}: {row}"));
             }
         }
-        if self.rows.len() != committed.rows.len() {
+        let known = self.rows.iter().filter(|row| row.target == target).count();
+        if found.len() != known {
             wrong.push(format!(
-                "{} mutants, the table has {}",
-                self.rows.len(),
-                committed.rows.len()
+                "{target}: {} mutants, the table has {known}",
+                found.len()
             ));
         }
-        if !wrong.is_empty() {
-            bail!("not as the table says:\n{}", wrong.join("\n"));
-        }
-        Ok(())
+        Ok(wrong)
     }
 }
 

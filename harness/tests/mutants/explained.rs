@@ -27,11 +27,8 @@ pub(crate) fn check(table: &Table) -> Result<()> {
                     row.target, row.mutant
                 ));
             }
-            (Fate::Caught(by), true) => {
-                wrong.push(format!(
-                    "{}: {}: explained, but caught by {by}",
-                    row.target, row.mutant
-                ));
+            (Fate::Caught(_) | Fate::Rejected { .. }, true) => {
+                wrong.push(format!("explained, and does not survive: {row}"));
             }
             _ => {}
         }

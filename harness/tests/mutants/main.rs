@@ -170,13 +170,20 @@ fn sample() -> Result<()> {
             }
             let name = target(minor, subject);
             let row = table.find(&name, &mutant.to_string())?;
-            // What survives takes the whole matrix to be seen; `all` looks at that.
-            if let Fate::Caught(by) = &row.fate {
-                tried += 1;
-                let fate = bench.fate_by(&mutant, by)?;
-                if !matches!(fate, Fate::Caught(_)) {
-                    bail!("{name}, {mutant}: no longer caught by {by}");
+            match &row.fate {
+                Fate::Caught(by) => {
+                    tried += 1;
+                    if !bench.is_caught_by(&mutant, by)? {
+                        bail!("{name}, {mutant}: no longer caught by {by}");
+                    }
                 }
+                Fate::Rejected { what, .. } => {
+                    if bench.rejection(&mutant)?.is_none() {
+                        bail!("{name}, {mutant}: no longer rejected: {what}");
+                    }
+                }
+                // That takes the whole matrix to be seen; `all` looks at it.
+                Fate::Survived => {}
             }
         }
     }

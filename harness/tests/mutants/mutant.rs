@@ -87,6 +87,14 @@ impl Mutant {
         matches!(self, Self::Depth(_) | Self::Deleted(_))
     }
 
+    /// The instruction that it is about, if it is about one.
+    pub(crate) const fn site(&self) -> Option<&Site> {
+        match self {
+            Self::Depth(site) | Self::Deleted(site) | Self::PointerSlot(site) => Some(site),
+            Self::Sabotaged(..) | Self::NoLastModule | Self::FramePointer => None,
+        }
+    }
+
     /// What the generator is told to break.
     pub(crate) const fn sabotage(&self) -> Option<Sabotage> {
         match self {

@@ -1,6 +1,10 @@
 //! A mutant, tried: which disturbance catches it, if any.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
+use gondwana_engine::image::Image;
+use gondwana_engine::verify::{VerifiedPlan, verify};
 use gondwana_harness::disturb::Expected;
 use gondwana_harness::disturb::case::Disturbed;
 use gondwana_harness::disturb::cell::{self, Answer, Cell, Means};
@@ -19,6 +23,9 @@ const EVERYWHERE: [Kind; 3] = [Kind::Sigurg, Kind::Sigprof, Kind::Gc];
 /// One program and function.
 pub(crate) struct Bench<'p> {
     scenarios: Vec<(Scenario, Session<'p>, Expected)>,
+    /// Offsets of the trampoline's instructions that the call executes in some scenario.
+    executed: BTreeSet<u64>,
+    image: Image<'p>,
 }
 
 /// Why a walk is left early.
@@ -31,6 +38,7 @@ impl<'p> Bench<'p> {
     /// Runs the program unhooked in each scenario.
     pub(crate) fn new(case: &Disturbed, file: &'p [u8]) -> Result<Self> {
         let mut scenarios = Vec::new();
+        let mut executed = BTreeSet::new();
         for scenario in [Scenario::Roomy, Scenario::Tight] {
             let mut session = Disturbed {
                 env: vec![scenario.environment().to_owned()],
@@ -42,9 +50,18 @@ impl<'p> Bench<'p> {
                 session.make_tight()?;
             }
             let expected = session.expect()?;
+            let AtCall {
+                mut machine, call, ..
+            } = session.hooked(|_| Ok(()))?;
+            let steps = call.walk(&mut machine, |_, _| Ok(()))?;
+            executed.extend(steps.iter().filter_map(|step| step.offset));
             scenarios.push((scenario, session, expected));
         }
-        Ok(Self { scenarios })
+        Ok(Self {
+            scenarios,
+            executed,
+            image: Image::parse(file)?,
+        })
     }
 
     /// All mutants of the plan for this program.
@@ -57,24 +74,41 @@ impl<'p> Bench<'p> {
 
     /// Tries everything until something catches it.
     pub(crate) fn fate(&self, mutant: &Mutant) -> Result<Fate> {
-        for (scenario, session, expected) in &self.scenarios {
+        let site = mutant.site();
+        let executed = site.is_none_or(|site| self.executed.contains(&site.offset.into()));
+        for (scenario, session, expected) in self.scenarios.iter().filter(|_| executed) {
             if let Some(catch) = run(*scenario, session, expected, mutant, None)? {
                 return Ok(Fate::Caught(catch));
             }
         }
-        Ok(Fate::Survived)
+        Ok(match self.rejection(mutant)? {
+            Some(what) => Fate::Rejected { executed, what },
+            None => Fate::Survived,
+        })
     }
 
     /// Tries only what is said to catch it.
-    pub(crate) fn fate_by(&self, mutant: &Mutant, by: &Catch) -> Result<Fate> {
+    pub(crate) fn is_caught_by(&self, mutant: &Mutant, by: &Catch) -> Result<bool> {
         for (scenario, session, expected) in &self.scenarios {
             if *scenario == by.scenario
-                && let Some(catch) = run(*scenario, session, expected, mutant, Some(by))?
+                && run(*scenario, session, expected, mutant, Some(by))?.is_some()
             {
-                return Ok(Fate::Caught(catch));
+                return Ok(true);
             }
         }
-        Ok(Fate::Survived)
+        Ok(false)
+    }
+
+    /// Why the verifier rejects the broken plan, if it does.
+    pub(crate) fn rejection(&self, mutant: &Mutant) -> Result<Option<String>> {
+        let Some((_, session, _)) = self.scenarios.first() else {
+            return Ok(None);
+        };
+        let mut session = session.clone();
+        session.wanted.sabotage = mutant.sabotage();
+        let plan = mutant.apply(&VerifiedPlan::unverified(session.plan()?));
+        let rejections = verify(&self.image, plan.plan().clone()).err();
+        Ok(rejections.and_then(|all| all.first().map(ToString::to_string)))
     }
 }
 

@@ -391,6 +391,7 @@ fn case() -> Format {
     .map(|case| {
         let dir = tempfile::tempdir().unwrap();
         case::write(dir.path(), "case", &case).unwrap();
+        assert_eq!(case::read(&dir.path().join("case")).unwrap(), case);
         let text = std::fs::read_to_string(dir.path().join("case/case.json")).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()
     });

@@ -5,7 +5,11 @@
 
 use std::process::Command;
 
+use gondwana_engine::addr::RunAddr;
 use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::disturb::call::{Part, Step};
+use gondwana_harness::disturb::case::Disturbed;
+use gondwana_harness::disturb::cell::{Answer, Cell};
 use gondwana_harness::disturb::kind::Kind;
 use gondwana_harness::disturb::matrix::Matrix;
 use gondwana_harness::testbins;
@@ -80,6 +84,47 @@ fn nothing_that_happens_during_a_hooked_call_shows() {
             }
         }
     }
+}
+
+#[test]
+fn a_kept_cell_is_replayed_by_the_command_that_names_it() {
+    let toolchain = Toolchains::open().unwrap().get("1.17").unwrap();
+    let case = testbins::case("disturbed").unwrap();
+    let builder = Builder::open().unwrap();
+    let program = builder.build(&toolchain, &case.dir, Mode::Static).unwrap();
+    let file = std::fs::read(&program).unwrap();
+    let case = Disturbed {
+        args: vec!["small".to_owned()],
+        kind: Some(Kind::Grow),
+        step: 30,
+        ..Disturbed::new(&program, &file, vec!["main.small".to_owned()]).unwrap()
+    };
+    let step = Step {
+        index: 30,
+        at: RunAddr::new(0x40),
+        offset: Some(0),
+        part: Part::Entry,
+        text: "nop".to_owned(),
+    };
+    let cell = Cell {
+        answer: Answer::Diverge("the table says so".to_owned()),
+        remains: None,
+    };
+    let out = tempfile::tempdir().unwrap();
+    let name = case.keep(out.path(), &step, &cell).unwrap();
+    let output = harness()
+        .arg("replay")
+        .arg(out.path().join(name))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Nothing is wrong with that cell: it stretches the stack under the hook's frame, and agrees.
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        said.ends_with(": 2 agree, 0 no effect, 0 diverge, 0 inconclusive\n"),
+        "{said}"
+    );
+    assert!(said.contains("\n  30 "), "{said}");
 }
 
 #[test]

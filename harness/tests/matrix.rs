@@ -34,7 +34,7 @@ const ROOM: u64 = 4 << 30;
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
-    match trials() {
+    match trials(&args) {
         Ok(trials) => libtest_mimic::run(&args, trials).exit_code(),
         Err(error) => {
             eprintln!("matrix: {error:#}");
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn trials() -> Result<Vec<Trial>> {
+fn trials(args: &Arguments) -> Result<Vec<Trial>> {
     let begun = Instant::now();
     let within = within()?;
     let matrix = Matrix::read()?;
@@ -73,7 +73,12 @@ fn trials() -> Result<Vec<Trial>> {
     ];
     for cell in cells {
         let name = format!("{}::{}", cell.go, cell.mode);
-        let skipped = bench.matrix.skip(cell).is_some();
+        let skip = bench.matrix.skip(cell);
+        let skipped = skip.is_some();
+        // Ignored tests have no reason in the test harness's own lines.
+        if let (Some(skip), false) = (skip, args.list) {
+            println!("{cell} is left out: {}", skip.why);
+        }
         let bench = Arc::clone(&bench);
         let run = move || match within.map(|within| left(begun, within)).transpose()? {
             Some(Err(reason)) => Ok(Completion::ignored_with(reason)),

@@ -36,7 +36,8 @@ pub struct Disturbed {
     pub seed: u64,
     /// Frames above the call, for a program with a board.
     pub depth: i32,
-    /// The disturbance; `None` for the hooked program left alone.
+    /// The disturbance; `None` for the hooked program left alone. In `case.json`, `kind` is the kind of the case.
+    #[serde(rename = "disturbance")]
     pub kind: Option<Kind>,
     /// Before which instruction that the call executes of its hook, counted from 0.
     pub step: usize,

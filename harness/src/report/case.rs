@@ -10,7 +10,7 @@ use crate::executor::native::process::Scenario;
 use crate::generate::relocation;
 
 /// Name and version of the form of `case.json`.
-pub const SCHEMA: &str = "gondwana.case/2";
+pub const SCHEMA: &str = "gondwana.case/3";
 /// The file in a case's directory that holds it.
 const FILE: &str = "case.json";
 
@@ -121,7 +121,7 @@ mod tests {
                 "schema gondwana.case/9",
             ),
             (
-                r#"{"schema":"gondwana.case/2","kind":"other"}"#,
+                r#"{"schema":"gondwana.case/3","kind":"other"}"#,
                 "is no case",
             ),
         ] {

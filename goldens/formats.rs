@@ -347,6 +347,7 @@ fn case() -> Format {
             env: vec!["KEY=value".into()],
             seed: 1,
             depth: 1,
+            shared_ring: true,
             kind,
             step: 1,
         }))

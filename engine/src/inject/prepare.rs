@@ -31,6 +31,8 @@ pub struct Wanted {
     pub options: HookOptions,
     /// Records per ring; `None` for the default.
     pub slots: Option<u32>,
+    /// Threads that have a ring of their own, the others share one; `None` for the default.
+    pub rings: Option<u32>,
     /// How the plan is broken on purpose, for tests that must see that fail; it is not verified then.
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<plan::Sabotage>,
@@ -44,6 +46,7 @@ impl Wanted {
             patterns,
             options,
             slots,
+            rings: None,
             #[cfg(feature = "sabotage")]
             sabotage: None,
         }
@@ -122,6 +125,7 @@ pub fn plan_for(
 
     let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
     geometry.slots = wanted.slots.unwrap_or(SLOTS);
+    geometry.rings = wanted.rings.unwrap_or(geometry.rings);
     if !geometry.is_valid() {
         return Err(Failure::new(
             FailureCode::Plan,

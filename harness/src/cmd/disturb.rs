@@ -21,7 +21,7 @@ that runs to its end. It must end as the undisturbed program does without hooks.
 and prints the command that replays it.
 
 With --full, the program is testbins/disturbed: sixteen functions of different shape, in each Go version, with a large stack,
-with hardly any, and with a world that stands still while garbage is collected.
+with hardly any, with a world that stands still while garbage is collected, and with one ring for all threads.
 
 Examples:
   gondwana-harness disturb ./disturbed --hook main.small --args small
@@ -57,6 +57,9 @@ pub struct Args {
     /// Let the call find as little stack as there can be; only for a program with a board (testbins/disturbed)
     #[arg(long, conflicts_with = "full")]
     tight: bool,
+    /// Let all threads share one ring, as those beyond the first 256 do
+    #[arg(long, conflicts_with = "full")]
+    shared_ring: bool,
     /// Everything that could differ between two runs follows from it
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -107,6 +110,7 @@ fn one(args: &Args, program: &PathBuf) -> Result<ExitCode> {
         args: args.args.clone(),
         env: args.env.clone(),
         seed: args.seed,
+        shared_ring: args.shared_ring,
         ..Disturbed::new(program, &file, args.hooks.clone())?
     };
     let mut session = case.session(&file);

@@ -36,6 +36,8 @@ pub struct Disturbed {
     pub seed: u64,
     /// Frames above the call, for a program with a board.
     pub depth: i32,
+    /// Whether all threads share one ring.
+    pub shared_ring: bool,
     /// The disturbance; `None` for the hooked program left alone. In `case.json`, `kind` is the kind of the case.
     #[serde(rename = "disturbance")]
     pub kind: Option<Kind>,
@@ -60,6 +62,7 @@ impl Disturbed {
             env: Vec::new(),
             seed: 1,
             depth: 0,
+            shared_ring: false,
             kind: None,
             step: 0,
         })
@@ -76,10 +79,12 @@ impl Disturbed {
             .map(|text| text.as_bytes().to_vec())
             .collect();
         setup.seed = self.seed;
+        let mut wanted = Wanted::new(self.patterns.clone(), HookOptions::default(), Some(SLOTS));
+        wanted.rings = self.shared_ring.then_some(0);
         Session {
             file,
             setup,
-            wanted: Wanted::new(self.patterns.clone(), HookOptions::default(), Some(SLOTS)),
+            wanted,
             depth: self.depth,
             only: self.kind.into_iter().collect(),
             at: Some(self.step),

@@ -45,18 +45,20 @@ pub enum Scenario {
     Tight,
     /// With a large stack; the world stands still while garbage is collected.
     Stopped,
+    /// With a large stack; all threads share one ring, as those beyond the first 256 do.
+    Shared,
 }
 
 impl Scenario {
     /// All.
-    pub const ALL: [Self; 3] = [Self::Roomy, Self::Tight, Self::Stopped];
+    pub const ALL: [Self; 4] = [Self::Roomy, Self::Tight, Self::Stopped, Self::Shared];
 
     /// `GODEBUG`: each collection is checked against a second one, and freed memory is overwritten (from 1.12 on; versions
     /// ignore what they do not know). `gcstoptheworld=2` is not used: 1.18 to 1.21 do not survive it.
     #[must_use]
     pub const fn environment(self) -> &'static str {
         match self {
-            Self::Roomy | Self::Tight => "GODEBUG=gccheckmark=1,clobberfree=1",
+            Self::Roomy | Self::Tight | Self::Shared => "GODEBUG=gccheckmark=1,clobberfree=1",
             Self::Stopped => "GODEBUG=gccheckmark=1,clobberfree=1,gcstoptheworld=1",
         }
     }
@@ -65,7 +67,7 @@ impl Scenario {
     #[must_use]
     pub fn kinds_of(self, only: &[Kind]) -> Vec<Kind> {
         let kinds: &[Kind] = match self {
-            Self::Roomy | Self::Tight => &Kind::ALL,
+            Self::Roomy | Self::Tight | Self::Shared => &Kind::ALL,
             Self::Stopped => &[Kind::Gc, Kind::Shrink, Kind::Sigurg],
         };
         let wanted = |kind: &Kind| only.is_empty() || only.contains(kind);
@@ -79,6 +81,7 @@ impl std::fmt::Display for Scenario {
             Self::Roomy => "roomy",
             Self::Tight => "tight",
             Self::Stopped => "stopped",
+            Self::Shared => "shared",
         })
     }
 }
@@ -168,8 +171,10 @@ impl Job {
             out.display().to_string(),
             "--json".to_owned(),
         ];
-        if self.scenario == Scenario::Tight {
-            arguments.push("--tight".to_owned());
+        match self.scenario {
+            Scenario::Roomy | Scenario::Stopped => {}
+            Scenario::Tight => arguments.push("--tight".to_owned()),
+            Scenario::Shared => arguments.push("--shared-ring".to_owned()),
         }
         for kind in &self.kinds {
             arguments.extend(["--only".to_owned(), kind.to_string()]);

@@ -28,6 +28,17 @@ pub(crate) struct Bench<'p> {
     image: Image<'p>,
 }
 
+/// Which disturbances are tried.
+#[derive(Clone, Copy)]
+enum Only<'c> {
+    /// All.
+    All,
+    /// None, and those that depend on the instruction before the one at this offset.
+    At(u64),
+    /// The one that is said to catch it.
+    Catch(&'c Catch),
+}
+
 /// Why a walk is left early.
 enum Early {
     Caught(Catch),
@@ -39,8 +50,9 @@ impl<'p> Bench<'p> {
     pub(crate) fn new(case: &Disturbed, file: &'p [u8]) -> Result<Self> {
         let mut scenarios = Vec::new();
         let mut executed = BTreeSet::new();
-        for scenario in [Scenario::Roomy, Scenario::Tight] {
+        for scenario in [Scenario::Roomy, Scenario::Tight, Scenario::Shared] {
             let mut session = Disturbed {
+                shared_ring: scenario == Scenario::Shared,
                 env: vec![scenario.environment().to_owned()],
                 ..case.clone()
             }
@@ -76,9 +88,16 @@ impl<'p> Bench<'p> {
     pub(crate) fn fate(&self, mutant: &Mutant) -> Result<Fate> {
         let site = mutant.site();
         let executed = site.is_none_or(|site| self.executed.contains(&site.offset.into()));
-        for (scenario, session, expected) in self.scenarios.iter().filter(|_| executed) {
-            if let Some(catch) = run(*scenario, session, expected, mutant, None)? {
-                return Ok(Fate::Caught(catch));
+        // Most are caught where they are, so that is looked at first.
+        let places = [
+            site.map(|site| Only::At(site.offset.into())),
+            Some(Only::All),
+        ];
+        for only in places.into_iter().flatten().filter(|_| executed) {
+            for (scenario, session, expected) in &self.scenarios {
+                if let Some(catch) = run(*scenario, session, expected, mutant, only)? {
+                    return Ok(Fate::Caught(catch));
+                }
             }
         }
         Ok(match self.rejection(mutant)? {
@@ -91,7 +110,7 @@ impl<'p> Bench<'p> {
     pub(crate) fn is_caught_by(&self, mutant: &Mutant, by: &Catch) -> Result<bool> {
         for (scenario, session, expected) in &self.scenarios {
             if *scenario == by.scenario
-                && run(*scenario, session, expected, mutant, Some(by))?.is_some()
+                && run(*scenario, session, expected, mutant, Only::Catch(by))?.is_some()
             {
                 return Ok(true);
             }
@@ -112,13 +131,13 @@ impl<'p> Bench<'p> {
     }
 }
 
-/// One scenario: undisturbed, then disturbed at each instruction. What caught it.
+/// One scenario: undisturbed, then disturbed. What caught it.
 fn run(
     scenario: Scenario,
     session: &Session<'_>,
     expected: &Expected,
     mutant: &Mutant,
-    only: Option<&Catch>,
+    only: Only<'_>,
 ) -> Result<Option<Catch>> {
     let mut session = session.clone();
     session.wanted.sabotage = mutant.sabotage();
@@ -154,13 +173,16 @@ fn run(
     let mut out = false;
     let walked = call.walk(&mut machine, |machine, step| {
         let kinds: Vec<Option<Kind>> = match only {
-            Some(by) if by.step == step.index => vec![by.kind],
-            Some(by) if by.step < step.index => {
+            Only::Catch(by) if by.step == step.index => vec![by.kind],
+            Only::Catch(by) if by.step < step.index => {
                 early = Some(Early::Wanted);
                 return Err(stop());
             }
-            Some(_) => Vec::new(),
-            None => {
+            Only::Catch(_) => Vec::new(),
+            Only::At(_) if step.index == 0 => vec![None],
+            Only::At(offset) if step.offset == Some(offset) => EVERYWHERE.map(Some).into(),
+            Only::At(_) => Vec::new(),
+            Only::All => {
                 let first_out = !out && step.is_on_the_way_out();
                 out |= first_out;
                 let all = step.index == 0 || first_out;

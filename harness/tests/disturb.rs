@@ -87,6 +87,25 @@ fn nothing_that_happens_during_a_hooked_call_shows() {
 }
 
 #[test]
+fn a_program_that_calls_the_function_often_is_disturbed_at_its_first_call() {
+    let toolchain = Toolchains::open().unwrap().get("1.21").unwrap();
+    let case = testbins::case("fib").unwrap();
+    let builder = Builder::open().unwrap();
+    let program = builder
+        .build(&toolchain, &case.dir, Mode::Stripped)
+        .unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let dir = out.path().display().to_string();
+    let more = [
+        "--hook", "main.fib", "--every", "40", "--out", &dir, "--json",
+    ];
+    let (status, matrix) = matrix(&program, &more);
+    let findings: Vec<String> = matrix.findings().collect();
+    assert_eq!((status, findings), (Some(0), Vec::new()));
+    assert!(matrix.counts().agree > 10, "{}", matrix.counts());
+}
+
+#[test]
 fn a_kept_cell_is_replayed_by_the_command_that_names_it() {
     let toolchain = Toolchains::open().unwrap().get("1.17").unwrap();
     let case = testbins::case("disturbed").unwrap();
@@ -109,6 +128,7 @@ fn a_kept_cell_is_replayed_by_the_command_that_names_it() {
     let cell = Cell {
         answer: Answer::Diverge("the table says so".to_owned()),
         remains: None,
+        counted: None,
     };
     let out = tempfile::tempdir().unwrap();
     let name = case.keep(out.path(), &step, &cell).unwrap();

@@ -53,6 +53,17 @@ pub struct Cell {
     pub answer: Answer,
     /// For a divergence: output and backtraces.
     pub remains: Option<Remains>,
+    /// What the hooks counted, if there were any and the run came to its end.
+    pub counted: Option<Counted>,
+}
+
+/// What the hooks of a program counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    /// Calls.
+    pub entered: u64,
+    /// Calls that returned.
+    pub spans: u64,
 }
 
 /// What a diverging run left.
@@ -93,6 +104,28 @@ pub struct Means<'m> {
     pub known: &'m Description,
     /// Whether the hooks are installed.
     pub hooked: bool,
+    /// What the hooks count in the undisturbed run, if that is known.
+    pub counted: Option<Counted>,
+}
+
+impl<'m> Means<'m> {
+    /// For the program without hooks.
+    #[must_use]
+    pub const fn unhooked(
+        call: &'m Call,
+        board: Option<Board>,
+        expected: &'m Expected,
+        known: &'m Description,
+    ) -> Self {
+        Self {
+            call,
+            board,
+            expected,
+            known,
+            hooked: false,
+            counted: None,
+        }
+    }
 }
 
 /// What was seen while the disturbance was made.
@@ -115,7 +148,8 @@ pub(super) struct Seen {
 pub fn run(machine: &mut Machine<'_>, kind: Option<Kind>, means: Means<'_>) -> Cell {
     super::call::leave(machine, means.call.back);
     let started = machine.work();
-    let result = attempt(machine, kind, means);
+    let mut counted = None;
+    let result = attempt(machine, kind, means, &mut counted);
     let answer = match result {
         Ok(answer) => answer,
         Err(Trouble::Deadlock(what)) => Answer::Diverge(format!("all threads wait: {what}")),
@@ -135,13 +169,18 @@ pub fn run(machine: &mut Machine<'_>, kind: Option<Kind>, means: Means<'_>) -> C
             },
         }
     });
-    Cell { answer, remains }
+    Cell {
+        answer,
+        remains,
+        counted,
+    }
 }
 
 fn attempt(
     machine: &mut Machine<'_>,
     kind: Option<Kind>,
     means: Means<'_>,
+    counted_calls: &mut Option<Counted>,
 ) -> Result<Answer, Trouble> {
     let tid = machine.current();
     let call = means.call;
@@ -184,7 +223,7 @@ fn attempt(
         outcome: means.board.map(|board| board.get(machine, Word::Outcome)),
         seen,
     };
-    Ok(judge(machine, &done, means))
+    Ok(judge(machine, &done, means, counted_calls))
 }
 
 /// Makes the disturbance.

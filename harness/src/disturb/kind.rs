@@ -38,7 +38,7 @@ pub enum Kind {
     /// The called function panics, and that is recovered above. Proof: it was recovered.
     Panic,
     /// The called function's first instruction behind the displaced ones faults, as a nil dereference. Proof: the panic
-    /// that the runtime makes of it was recovered.
+    /// that the runtime makes of it was recovered. A program without a board must end as it does when it faults unhooked.
     Fault,
     /// The called function ends its goroutine. Proof: deferred functions ran, and the call did not return.
     Goexit,

@@ -5,7 +5,7 @@ use gondwana_engine::ring::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::board::outcome;
-use super::cell::{Answer, AtReturn, Means, Seen};
+use super::cell::{Answer, AtReturn, Counted, Means, Seen};
 use super::goroutine::Stack;
 use super::kind::Kind;
 use super::sample::Sampled;
@@ -26,6 +26,8 @@ pub struct Expected {
     pub work: u64,
     /// Whether the frame pointer is the caller's when the call returns: not so up to 1.6, nor after assembly.
     pub frame_pointer: bool,
+    /// How a program without a board ends when the call faults: nothing there is made to recover from that.
+    pub faulted: Option<Ending>,
     /// What a profile says of the call, if one is taken.
     pub sampled: Option<Sampled>,
 }
@@ -41,8 +43,22 @@ pub(super) struct Outcome {
 }
 
 /// The answer.
-pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Answer {
-    if let Some(what) = differs(machine, means.expected) {
+pub(super) fn judge(
+    machine: &mut Machine<'_>,
+    done: &Outcome,
+    means: Means<'_>,
+    counted: &mut Option<Counted>,
+) -> Answer {
+    let faulted = means
+        .expected
+        .faulted
+        .filter(|_| done.kind == Some(Kind::Fault));
+    let differs = match faulted {
+        // It says where and in which registers, and what else it says depends on how far it came.
+        Some(ending) => ends_otherwise(machine, ending),
+        None => differs(machine, means.expected),
+    };
+    if let Some(what) = differs {
         return Answer::Diverge(what);
     }
     if let Some(what) = registers(done, means) {
@@ -58,9 +74,9 @@ pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>)
         return Answer::Diverge(what);
     }
     if means.hooked
-        && let Some(what) = wrong_stream(machine, done, means)
+        && let Some(wrong) = wrong_stream(machine, done, means, counted)
     {
-        return Answer::Diverge(what);
+        return wrong;
     }
     match proof {
         Ok(()) => Answer::Agree,
@@ -68,22 +84,29 @@ pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>)
     }
 }
 
-/// End and output.
-pub(super) fn differs(machine: &Machine<'_>, expected: &Expected) -> Option<String> {
-    let (stdout, stderr) = machine.output();
-    let first_line = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes);
-        let line = text.lines().find(|line| !line.trim().is_empty());
-        line.unwrap_or("(nothing)").to_owned()
-    };
-    if machine.ending() != Some(expected.ending) {
-        return Some(format!(
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    line.unwrap_or("(nothing)").to_owned()
+}
+
+fn ends_otherwise(machine: &Machine<'_>, expected: Ending) -> Option<String> {
+    (machine.ending() != Some(expected)).then(|| {
+        format!(
             "{} instead of {}; it says: {}",
             machine.ending().map_or_else(|| "no end".to_owned(), ending),
-            ending(expected.ending),
-            first_line(stderr)
-        ));
+            ending(expected),
+            first_line(machine.output().1)
+        )
+    })
+}
+
+/// End and output.
+fn differs(machine: &Machine<'_>, expected: &Expected) -> Option<String> {
+    if let Some(what) = ends_otherwise(machine, expected.ending) {
+        return Some(what);
     }
+    let (stdout, stderr) = machine.output();
     for (name, found, wanted) in [
         ("output", stdout, &expected.stdout),
         ("error output", stderr, &expected.stderr),
@@ -175,8 +198,18 @@ fn ended_strangely(done: &Outcome, proved: bool) -> Option<String> {
 }
 
 /// Counts and order of what the hooks wrote.
-fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Option<String> {
+fn wrong_stream(
+    machine: &mut Machine<'_>,
+    done: &Outcome,
+    means: Means<'_>,
+    counted: &mut Option<Counted>,
+) -> Option<Answer> {
     let (text, totals) = write_stream(machine, means.known);
+    let found = Counted {
+        entered: totals.entered.iter().sum(),
+        spans: totals.spans.iter().sum(),
+    };
+    *counted = Some(found);
     let run = Finished {
         pid: machine.pid() as u32,
         end: match machine.ending() {
@@ -204,37 +237,56 @@ fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> 
         matches!(finding.answer, oracle::Answer::Diverge(_))
             .then(|| format!("{}: {}", finding.what, finding.answer))
     });
-    bad.or_else(|| wrong_counts(&totals, done))
+    if totals.lost != 0 || found.spans > found.entered {
+        let Counted { entered, spans } = found;
+        let lost = totals.lost;
+        let what = format!("{entered} calls counted, {spans} spans, {lost} lost");
+        return Some(Answer::Diverge(bad.unwrap_or(what)));
+    }
+    let bad = bad.map(Answer::Diverge);
+    bad.or_else(|| match means.board {
+        Some(_) => wrong_counts(found, totals.skipped_no_room, done).map(Answer::Diverge),
+        None => other_counts(found, totals.skipped_no_room, done, means),
+    })
 }
 
-/// Each call is counted once, and has a span if it returned.
-fn wrong_counts(totals: &Totals, done: &Outcome) -> Option<String> {
-    let (entered, spans): (u64, u64) = (totals.entered.iter().sum(), totals.spans.iter().sum());
+/// A program with a board makes one call, and another one when it is told to: each is counted once, and has a span if it
+/// returned.
+fn wrong_counts(found: Counted, no_room: u64, done: &Outcome) -> Option<String> {
+    let Counted { entered, spans } = found;
     let calls = match done.kind {
         // The second call is unhooked, and so is the first if it has not begun.
         Some(Kind::Detach) => 1,
         _ => 1 + done.seen.called.unsigned_abs() as u64,
     };
-    let abandoned = u64::from(
-        matches!(
-            done.outcome,
-            Some(outcome::RECOVERED | outcome::EXITED | outcome::FAULTED)
-        ) || (done.outcome.is_none() && done.at_return.is_none()),
-    );
+    let abandoned = u64::from(matches!(
+        done.outcome,
+        Some(outcome::RECOVERED | outcome::EXITED | outcome::FAULTED)
+    ));
     let least = match done.kind {
         Some(Kind::Detach) => 0,
-        _ => calls.saturating_sub(totals.skipped_no_room),
+        _ => calls.saturating_sub(no_room),
     };
     if !(least..=calls).contains(&entered) {
         return Some(format!("{entered} calls counted, {calls} made"));
     }
-    if spans + abandoned.min(entered) != entered || totals.lost != 0 {
-        return Some(format!(
-            "{entered} calls counted, {abandoned} of them abandoned, {spans} spans, {} lost",
-            totals.lost
-        ));
-    }
-    None
+    (spans + abandoned.min(entered) != entered)
+        .then(|| format!("{entered} calls counted, {abandoned} of them abandoned, {spans} spans"))
+}
+
+/// Another program makes as many calls as it makes undisturbed, if it is not ended by the disturbance, nor the hooks are
+/// taken back. How often it calls a function may depend on what its threads come to first, so other counts prove nothing.
+fn other_counts(found: Counted, no_room: u64, done: &Outcome, means: Means<'_>) -> Option<Answer> {
+    let known = means.counted?;
+    let comparable = done.kind != Some(Kind::Detach) && done.at_return.is_some() && no_room == 0;
+    (comparable && found != known).then(|| {
+        let undisturbed = known.entered;
+        let Counted { entered, spans } = found;
+        Answer::Inconclusive(format!(
+            "{entered} calls counted and {spans} spans, {undisturbed} and {} undisturbed",
+            known.spans
+        ))
+    })
 }
 
 fn write_stream(machine: &mut Machine<'_>, known: &Description) -> (String, Totals) {

@@ -190,17 +190,19 @@ impl<'p> Session<'p> {
             known,
         } = self.unhooked()?;
         progress("undisturbed, without hooks");
-        let expected = Expected {
+        let mut expected = Expected {
             sampled: sampled(&mut machine)?,
             ..copied_expectation(&mut machine, &call)?
         };
-        let means = Means {
-            call: &call,
-            board,
-            expected: &expected,
-            known: &known,
-            hooked: false,
-        };
+        if board.is_none() && self.kinds().any(|kind| kind == Kind::Fault) {
+            progress("control: how it ends when the call faults");
+            let means = Means::unhooked(&call, board, &expected, &known);
+            expected.faulted = machine.branch(|m| {
+                let _ = cell::run(m, Some(Kind::Fault), means);
+                m.ending()
+            })?;
+        }
+        let means = Means::unhooked(&call, board, &expected, &known);
         let mut controls = Vec::new();
         for place in [Place::Call, Place::Return] {
             if place == Place::Return {
@@ -235,12 +237,13 @@ impl<'p> Session<'p> {
             board,
             known,
         } = self.hooked(|_| Ok(()))?;
-        let means = Means {
+        let mut means = Means {
             call: &call,
             board,
             expected: &expected,
             known: &known,
             hooked: true,
+            counted: None,
         };
         let mut lines = Vec::new();
         let mut undisturbed = None;
@@ -252,6 +255,7 @@ impl<'p> Session<'p> {
                     keep(step, None, &cell);
                 }
                 undisturbed = Some(cell.answer);
+                means.counted = cell.counted;
             }
             if self.at.is_some_and(|at| at != step.index) {
                 return Ok(());
@@ -319,6 +323,7 @@ fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
         work: machine.work() - begun,
         frame_pointer,
         sampled: None,
+        faulted: None,
     })
 }
 

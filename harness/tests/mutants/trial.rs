@@ -167,6 +167,7 @@ fn run(
         expected,
         known: &known,
         hooked: true,
+        counted: None,
     };
     let mut early = None;
     let mut undecided = None;

@@ -44,8 +44,48 @@ pub(super) fn install(toolchains: &Toolchains, version: GoVersion) -> Result<()>
     cleaned
 }
 
+/// Downloads that are tried before one counts as failed.
+const TRIES: u64 = 3;
+
 /// Downloads and unpacks the module into a module cache of its own; returns the module's directory.
 fn fetch(go: &Path, version: GoVersion, scratch: &Path, lock: &Lock) -> Result<PathBuf> {
+    let mut tries = 1;
+    loop {
+        match download(go, version, scratch, lock)? {
+            Ok(dir) => return Ok(dir),
+            Err(message) if tries < TRIES && may_pass(&message) => {
+                eprintln!("{version}: {message}; trying again");
+                std::thread::sleep(Duration::from_secs(5 * tries));
+                tries += 1;
+            }
+            Err(message) => bail!("{}", explain(&message, version)),
+        }
+    }
+}
+
+/// Whether a download failed of something that often lasts a moment only.
+fn may_pass(message: &str) -> bool {
+    [
+        "EOF",
+        "reset by peer",
+        "timeout",
+        "429 ",
+        "500 ",
+        "502 ",
+        "503 ",
+        "504 ",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
+}
+
+/// One try: the module's directory, or what the `go` command says.
+fn download(
+    go: &Path,
+    version: GoVersion,
+    scratch: &Path,
+    lock: &Lock,
+) -> Result<Result<PathBuf, String>> {
     let modcache = scratch.join("mod");
     let download = Command::new(go)
         .args(["mod", "download", "-json"])
@@ -68,13 +108,12 @@ fn fetch(go: &Path, version: GoVersion, scratch: &Path, lock: &Lock) -> Result<P
     let output = with_progress(download, version, scratch)?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     if let Some(dir) = answer["Dir"].as_str().filter(|_| output.status.success()) {
-        return Ok(PathBuf::from(dir));
+        return Ok(Ok(PathBuf::from(dir)));
     }
-    let message = match answer["Error"].as_str() {
+    Ok(Err(match answer["Error"].as_str() {
         Some(error) => error.trim().to_owned(),
         None => bootstrap::last_line(&output.stderr),
-    };
-    bail!("{}", explain(&message, version))
+    }))
 }
 
 /// The download's own message, and what to do about it.
@@ -230,5 +269,24 @@ mod tests {
             "{unknown}"
         );
         assert_eq!(explain("checksum mismatch", version), "checksum mismatch");
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for passing in [
+            "read tcp: connection reset by peer",
+            "502 Bad Gateway",
+            "unexpected EOF",
+        ] {
+            assert!(may_pass(passing), "{passing}");
+        }
+        for lasting in [
+            "404 Not Found",
+            "checksum mismatch",
+            "GOPROXY=off",
+            "no space left",
+        ] {
+            assert!(!may_pass(lasting), "{lasting}");
+        }
     }
 }

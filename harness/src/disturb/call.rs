@@ -41,6 +41,8 @@ pub struct Call {
     pub frame_pointer: u64,
     /// The return address.
     pub back: RunAddr,
+    /// When it was made, in the machine's time.
+    pub time: u64,
 }
 
 /// One instruction that the call executes.
@@ -134,6 +136,7 @@ impl Call {
             depth: stack.depth(regs.rsp),
             frame_pointer: stack.depth(regs.rbp),
             back: RunAddr::new(back),
+            time: machine.now(),
         })
     }
 

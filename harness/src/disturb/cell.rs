@@ -89,6 +89,12 @@ pub(super) struct AtReturn {
     pub(super) g: bool,
     /// `stackguard0` still asks for descheduling.
     pub(super) to_yield: bool,
+    /// Ids of the goroutine and of its M.
+    pub(super) ids: Option<(u64, u64)>,
+    /// The thread.
+    pub(super) tid: Tid,
+    /// The machine's time.
+    pub(super) time: u64,
 }
 
 /// What a disturbance is made with.
@@ -337,6 +343,9 @@ fn to_return(
         frame_pointer: stack.depth(regs.rbp) == call.frame_pointer,
         g: call.hook.abi == Abi::Abi0 || regs.r14 == call.goroutine.address().get(),
         to_yield: call.goroutine.is_to_yield(machine),
+        ids: call.goroutine.ids(machine),
+        tid: machine.current(),
+        time: machine.now(),
     }))
 }
 

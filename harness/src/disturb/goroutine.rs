@@ -66,6 +66,19 @@ impl Goroutine {
         }
     }
 
+    /// Its id and that of the M that runs it; `None` in a program that is not known.
+    #[must_use]
+    pub fn ids(self, machine: &Machine<'_>) -> Option<(u64, u64)> {
+        let offsets = machine.image()?.facts().runtime;
+        let m = self.word(machine, offsets.g_m.into());
+        let id = machine.word(RunAddr::new(m.wrapping_add(offsets.m_id.into())))?;
+        let id = match offsets.m_id_is_32_bits {
+            true => id & 0xffff_ffff,
+            false => id,
+        };
+        Some((self.word(machine, offsets.g_goid.into()), id))
+    }
+
     /// Whether its next stack check is to deschedule it.
     #[must_use]
     pub fn is_to_yield(self, machine: &Machine<'_>) -> bool {

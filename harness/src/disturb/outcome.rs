@@ -1,10 +1,12 @@
 //! What a disturbed program did -> [`Answer`], against what it does undisturbed and unhooked.
 
+use gondwana_engine::event::SpanLine;
 use gondwana_engine::inject::prepare::Description;
 use gondwana_engine::ring::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::board::outcome;
+use super::call::Call;
 use super::cell::{Answer, AtReturn, Counted, Means, Seen};
 use super::goroutine::Stack;
 use super::kind::Kind;
@@ -243,11 +245,49 @@ fn wrong_stream(
         let what = format!("{entered} calls counted, {spans} spans, {lost} lost");
         return Some(Answer::Diverge(bad.unwrap_or(what)));
     }
+    let no_room = totals.skipped_no_room;
+    let bad = bad.or_else(|| wrong_span(&text, machine, no_room, done, means.call));
     let bad = bad.map(Answer::Diverge);
     bad.or_else(|| match means.board {
-        Some(_) => wrong_counts(found, totals.skipped_no_room, done).map(Answer::Diverge),
-        None => other_counts(found, totals.skipped_no_room, done, means),
+        Some(_) => wrong_counts(found, no_room, done).map(Answer::Diverge),
+        None => other_counts(found, no_room, done, means),
     })
+}
+
+/// The call that returned has a span, which says who made it, when, and how deep in the stack.
+fn wrong_span(
+    text: &str,
+    machine: &Machine<'_>,
+    no_room: u64,
+    done: &Outcome,
+    call: &Call,
+) -> Option<String> {
+    let at_return = done.at_return?;
+    let (g, m) = at_return.ids?;
+    if no_room != 0 || done.kind == Some(Kind::Detach) {
+        return None;
+    }
+    let spans = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<SpanLine>(line).ok());
+    let [from, to] = [call.time, at_return.time].map(|time| machine.epoch() + time);
+    let tid = u64::try_from(at_return.tid.0).unwrap_or(0);
+    let wanted = |span: &SpanLine| {
+        (span.g, span.m, span.tid, span.depth) == (g, m, tid, call.depth)
+            && from <= span.start
+            && span.start.saturating_add(span.dur) <= to
+    };
+    let mut last = None;
+    for span in spans {
+        if wanted(&span) {
+            return None;
+        }
+        last = Some(span);
+    }
+    let depth = call.depth;
+    Some(format!(
+        "no span of goroutine {g} on M {m}, thread {tid}, {depth} bytes deep, between {from} and {to}; the last one is {last:?}"
+    ))
 }
 
 /// A program with a board makes one call, and another one when it is told to: each is counted once, and has a span if it

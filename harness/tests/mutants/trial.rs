@@ -20,6 +20,9 @@ use crate::table::{Catch, Fate};
 /// once on the way out.
 const EVERYWHERE: [Kind; 3] = [Kind::Sigurg, Kind::Sigprof, Kind::Gc];
 
+/// Where one instruction is broken, they are tried there, and before one of so many others.
+const ELSEWHERE: usize = 4;
+
 /// One program and function.
 pub(crate) struct Bench<'p> {
     scenarios: Vec<(Scenario, Session<'p>, Expected)>,
@@ -31,8 +34,9 @@ pub(crate) struct Bench<'p> {
 /// Which disturbances are tried.
 #[derive(Clone, Copy)]
 enum Only<'c> {
-    /// All.
-    All,
+    /// Every kind once on the way in and once on the way out; those that depend on the instruction before one instruction of
+    /// so many.
+    Every(usize),
     /// None, and those that depend on the instruction before the one at this offset.
     At(u64),
     /// The one that is said to catch it.
@@ -89,11 +93,11 @@ impl<'p> Bench<'p> {
         let site = mutant.site();
         let executed = site.is_none_or(|site| self.executed.contains(&site.offset.into()));
         // Most are caught where they are, so that is looked at first.
-        let places = [
-            site.map(|site| Only::At(site.offset.into())),
-            Some(Only::All),
-        ];
-        for only in places.into_iter().flatten().filter(|_| executed) {
+        let places = match site {
+            Some(site) => vec![Only::At(site.offset.into()), Only::Every(ELSEWHERE)],
+            None => vec![Only::Every(1)],
+        };
+        for only in places.into_iter().filter(|_| executed) {
             for (scenario, session, expected) in &self.scenarios {
                 if let Some(catch) = run(*scenario, session, expected, mutant, only)? {
                     return Ok(Fate::Caught(catch));
@@ -183,13 +187,14 @@ fn run(
             Only::At(_) if step.index == 0 => vec![None],
             Only::At(offset) if step.offset == Some(offset) => EVERYWHERE.map(Some).into(),
             Only::At(_) => Vec::new(),
-            Only::All => {
+            Only::Every(every) => {
                 let first_out = !out && step.is_on_the_way_out();
                 out |= first_out;
                 let all = step.index == 0 || first_out;
+                let here = step.index % every == 0;
                 let kinds = Kind::ALL.into_iter();
                 let kinds = kinds
-                    .filter(|kind| all || EVERYWHERE.contains(kind))
+                    .filter(|kind| all || (here && EVERYWHERE.contains(kind)))
                     .map(Some);
                 let undisturbed = (step.index == 0).then_some(None);
                 undisturbed.into_iter().chain(kinds).collect()

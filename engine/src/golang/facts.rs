@@ -59,6 +59,7 @@ pub struct Facts {
     /// Functions keep RBP for their callers (`cmd/internal/obj/go.go`, `framepointer_enabled`).
     pub frame_pointers: bool,
 }
+
 /// How the build information blob holds its texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BuildInfoForm {

@@ -5,6 +5,7 @@
 use gondwana_engine::addr::RunAddr;
 use gondwana_engine::golang::Abi;
 use gondwana_engine::inject::prepare::Description;
+use gondwana_engine::ring::Totals;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Word, control, request};
@@ -53,8 +54,17 @@ pub struct Cell {
     pub answer: Answer,
     /// For a divergence: output and backtraces.
     pub remains: Option<Remains>,
-    /// What the hooks counted, if there were any and the run came to its end.
+    /// What the hooks counted, if there were any.
     pub counted: Option<Counted>,
+}
+
+impl From<&Totals> for Counted {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            entered: totals.entered.iter().sum(),
+            spans: totals.spans.iter().sum(),
+        }
+    }
 }
 
 /// What the hooks of a program counted.
@@ -154,8 +164,7 @@ pub(super) struct Seen {
 pub fn run(machine: &mut Machine<'_>, kind: Option<Kind>, means: Means<'_>) -> Cell {
     super::call::leave(machine, means.call.back);
     let started = machine.work();
-    let mut counted = None;
-    let result = attempt(machine, kind, means, &mut counted);
+    let result = attempt(machine, kind, means);
     let answer = match result {
         Ok(answer) => answer,
         Err(Trouble::Deadlock(what)) => Answer::Diverge(format!("all threads wait: {what}")),
@@ -175,6 +184,7 @@ pub fn run(machine: &mut Machine<'_>, kind: Option<Kind>, means: Means<'_>) -> C
             },
         }
     });
+    let counted = means.hooked.then(|| Counted::from(&machine.take_spans().1));
     Cell {
         answer,
         remains,
@@ -186,7 +196,6 @@ fn attempt(
     machine: &mut Machine<'_>,
     kind: Option<Kind>,
     means: Means<'_>,
-    counted_calls: &mut Option<Counted>,
 ) -> Result<Answer, Trouble> {
     let tid = machine.current();
     let call = means.call;
@@ -229,7 +238,7 @@ fn attempt(
         outcome: means.board.map(|board| board.get(machine, Word::Outcome)),
         seen,
     };
-    Ok(judge(machine, &done, means, counted_calls))
+    Ok(judge(machine, &done, means))
 }
 
 /// Makes the disturbance.

@@ -69,14 +69,8 @@ impl Goroutine {
     /// Its id and that of the M that runs it; `None` in a program that is not known.
     #[must_use]
     pub fn ids(self, machine: &Machine<'_>) -> Option<(u64, u64)> {
-        let offsets = machine.image()?.facts().runtime;
-        let m = self.word(machine, offsets.g_m.into());
-        let id = machine.word(RunAddr::new(m.wrapping_add(offsets.m_id.into())))?;
-        let id = match offsets.m_id_is_32_bits {
-            true => id & 0xffff_ffff,
-            false => id,
-        };
-        Some((self.word(machine, offsets.g_goid.into()), id))
+        let goid = machine.image()?.facts().runtime.g_goid;
+        Some((self.word(machine, goid.into()), machine.m_id(self.at)?))
     }
 
     /// Whether its next stack check is to deschedule it.

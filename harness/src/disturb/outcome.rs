@@ -45,12 +45,7 @@ pub(super) struct Outcome {
 }
 
 /// The answer.
-pub(super) fn judge(
-    machine: &mut Machine<'_>,
-    done: &Outcome,
-    means: Means<'_>,
-    counted: &mut Option<Counted>,
-) -> Answer {
+pub(super) fn judge(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Answer {
     let faulted = means
         .expected
         .faulted
@@ -76,7 +71,7 @@ pub(super) fn judge(
         return Answer::Diverge(what);
     }
     if means.hooked
-        && let Some(wrong) = wrong_stream(machine, done, means, counted)
+        && let Some(wrong) = wrong_stream(machine, done, means)
     {
         return wrong;
     }
@@ -200,18 +195,9 @@ fn ended_strangely(done: &Outcome, proved: bool) -> Option<String> {
 }
 
 /// Counts and order of what the hooks wrote.
-fn wrong_stream(
-    machine: &mut Machine<'_>,
-    done: &Outcome,
-    means: Means<'_>,
-    counted: &mut Option<Counted>,
-) -> Option<Answer> {
+fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Option<Answer> {
     let (text, totals) = write_stream(machine, means.known);
-    let found = Counted {
-        entered: totals.entered.iter().sum(),
-        spans: totals.spans.iter().sum(),
-    };
-    *counted = Some(found);
+    let found = Counted::from(&totals);
     let run = Finished {
         pid: machine.pid() as u32,
         end: match machine.ending() {

@@ -57,19 +57,18 @@ impl Taker {
         machine: &mut Machine<'_>,
         tid: Tid,
     ) -> Result<Option<Vec<RunAddr>>, Trouble> {
-        machine.watch(self.at)?;
         let until = Until::more(machine, LIMIT);
-        let taken = loop {
-            match machine.run(until)? {
-                Pause::Watched(at) if at == self.at && machine.current() == tid => break true,
-                Pause::Watched(_) => {}
-                _ => break false,
+        // Other threads may take samples, too.
+        while machine.run_to(self.at, until)? == Pause::Watched(self.at) {
+            if machine.current() == tid {
+                return self.read(machine, tid);
             }
-        };
-        machine.unwatch(self.at);
-        if !taken {
-            return Ok(None);
         }
+        Ok(None)
+    }
+
+    /// The sample that `tid` is about to hand over.
+    fn read(self, machine: &Machine<'_>, tid: Tid) -> Result<Option<Vec<RunAddr>>, Trouble> {
         let regs = machine.registers(tid)?;
         let (start, length) = match self.slice {
             Some(offset) => {

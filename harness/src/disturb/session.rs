@@ -4,9 +4,10 @@
 //! (the controls): what diverges there is not the hooks' doing. Then it is run hooked up to the call, and stepped through it
 //! once; before each step, a copy of the machine is made for each kind, disturbed, and run to the end.
 
-use gondwana_engine::addr::RunAddr;
 use gondwana_engine::inject::prepare::{Description, Prepared, Wanted};
 use gondwana_engine::plan::Plan;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::board::{Board, Word};
 use super::call::{Call, Step};
@@ -164,12 +165,7 @@ impl<'p> Session<'p> {
     /// The machine cannot run it, or it does not end.
     pub fn expect(&self) -> Result<Expected, Trouble> {
         let mut at = self.unhooked()?;
-        let sampled = sampled(&mut at.machine)?;
-        let expected = expect(&mut at.machine, &at.call)?;
-        Ok(Expected {
-            sampled,
-            ..expected
-        })
+        expect(&mut at.machine, &at.call)
     }
 
     /// The kinds asked for.
@@ -190,10 +186,7 @@ impl<'p> Session<'p> {
             known,
         } = self.unhooked()?;
         progress("undisturbed, without hooks");
-        let mut expected = Expected {
-            sampled: sampled(&mut machine)?,
-            ..copied_expectation(&mut machine, &call)?
-        };
+        let mut expected = expect(&mut machine, &call)?;
         if board.is_none() && self.kinds().any(|kind| kind == Kind::Fault) {
             progress("control: how it ends when the call faults");
             let means = Means::unhooked(&call, board, &expected, &known);
@@ -254,8 +247,9 @@ impl<'p> Session<'p> {
                 if matches!(cell.answer, Answer::Diverge(_)) {
                     keep(step, None, &cell);
                 }
+                // What did not do as it should is no measure.
+                means.counted = cell.counted.filter(|_| cell.answer == Answer::Agree);
                 undisturbed = Some(cell.answer);
-                means.counted = cell.counted;
             }
             if self.at.is_some_and(|at| at != step.index) {
                 return Ok(());
@@ -290,15 +284,27 @@ impl<'p> Session<'p> {
     }
 }
 
-/// As [`expect`], of a copy of the machine.
-fn copied_expectation(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
-    let expected: Result<Expected, String> =
-        machine.branch(|machine| expect(machine, call).map_err(|error| error.to_string()))?;
-    expected.map_err(Trouble::Hooks)
+/// What `f` finds out on a copy of the machine.
+fn on_a_copy<R: Serialize + DeserializeOwned>(
+    machine: &mut Machine<'_>,
+    f: impl FnOnce(&mut Machine<'_>) -> Result<R, Trouble>,
+) -> Result<R, Trouble> {
+    // A trouble does not come back from there as it is.
+    let result: Result<R, String> =
+        machine.branch(|machine| f(machine).map_err(|trouble| trouble.to_string()))?;
+    result.map_err(Trouble::Hooks)
 }
 
-/// What the program does from the call on.
+/// What the program does from the call on, found out on copies.
 fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
+    Ok(Expected {
+        sampled: sampled(machine)?,
+        ..on_a_copy(machine, |machine| to_the_end(machine, call))?
+    })
+}
+
+/// Runs the program from the call to its end.
+fn to_the_end(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
     let begun = machine.work();
     let back = call.run_to(machine, &[call.back], END_LIMIT, Call::is_back)?;
     let frame_pointer = match back {
@@ -327,18 +333,15 @@ fn expect(machine: &mut Machine<'_>, call: &Call) -> Result<Expected, Trouble> {
     })
 }
 
-/// What a profile says of the call that the current thread has just made, in a copy of the machine.
+/// What a profile says of the call that the current thread has just made.
 fn sampled(machine: &mut Machine<'_>) -> Result<Option<Sampled>, Trouble> {
     let Some(taker) = Taker::of(machine) else {
         return Ok(None);
     };
-    let sample: Result<Option<Vec<RunAddr>>, String> = machine.branch(|machine| {
+    let sample = on_a_copy(machine, |machine| {
         let tid = machine.current();
-        let sample = machine
-            .signal_thread(tid, libc::SIGPROF)
-            .and_then(|()| taker.sample(machine, tid));
-        sample.map_err(|trouble| trouble.to_string())
+        machine.signal_thread(tid, libc::SIGPROF)?;
+        taker.sample(machine, tid)
     })?;
-    let sample = sample.map_err(Trouble::Hooks)?;
     Ok(sample.map(|sample| Sampled { taker, sample }))
 }

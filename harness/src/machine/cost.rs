@@ -3,7 +3,7 @@
 //! Counting is exact and the same every time, so a rise is a change of the hook's code and nothing else.
 
 use gondwana_engine::addr::RunAddr;
-use gondwana_engine::golang::{Abi, RuntimeOffsets};
+use gondwana_engine::golang::Abi;
 use gondwana_engine::ring::layout;
 use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, OpAccess};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,9 @@ impl Machine<'_> {
         match path {
             Path::Entry | Path::Exit => {}
             Path::ExitRingFull => {
-                let ring = self.ring_of(g, offsets, geometry.rings);
+                // Ms beyond the last ring share one.
+                let id = self.m_id(RunAddr::new(g)).unwrap_or(0);
+                let ring = u32::try_from(id).map_or(geometry.rings, |id| id.min(geometry.rings));
                 let head = rings.checked_add(geometry.ring(ring) + layout::RING_HEAD);
                 let head = head.ok_or_else(|| wrong("no rings"))?;
                 self.write(head, &u64::from(geometry.slots).to_le_bytes())?;
@@ -132,21 +134,6 @@ impl Machine<'_> {
             Path::Exit | Path::ExitRingFull => !code.contains(&regs.rip) && regs.rsp > caller,
             _ => regs.rip == span.reloc.get(),
         })
-    }
-
-    /// The index of the ring that the thread with this g writes.
-    fn ring_of(&self, g: u64, offsets: RuntimeOffsets, rings: u32) -> u32 {
-        let m = self.word(RunAddr::new(g.wrapping_add(u64::from(offsets.g_m))));
-        let id = self.word(RunAddr::new(
-            m.unwrap_or(0).wrapping_add(u64::from(offsets.m_id)),
-        ));
-        let id = id.unwrap_or(0);
-        let id = if offsets.m_id_is_32_bits {
-            id & 0xffff_ffff
-        } else {
-            id
-        };
-        u32::try_from(id).unwrap_or(rings).min(rings)
     }
 
     /// Steps the current thread until `stop` holds, and counts.

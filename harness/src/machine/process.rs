@@ -201,6 +201,19 @@ impl<'p> Machine<'p> {
         self.cpu.now()
     }
 
+    /// `m.id` of the M that runs the goroutine whose `g` is there; `None` where there is none.
+    #[must_use]
+    pub fn m_id(&self, g: RunAddr) -> Option<u64> {
+        let offsets = self.image()?.facts().runtime;
+        let word =
+            |base: u64, offset: u32| self.word(RunAddr::new(base.wrapping_add(offset.into())));
+        let id = word(word(g.get(), offsets.g_m)?, offsets.m_id)?;
+        Some(match offsets.m_id_is_32_bits {
+            true => id & 0xffff_ffff,
+            false => id,
+        })
+    }
+
     /// Where the program seems to lie.
     #[must_use]
     pub fn path_of_program(&self) -> String {

@@ -142,8 +142,7 @@ fn all(only: Option<u16>, write: bool) -> Result<()> {
         if write {
             // After each target, so that a run that is interrupted leaves what it has found.
             let order = TARGETS.map(|(minor, subject, _)| target(minor, subject));
-            let table = Table::read().unwrap_or_default();
-            table.with(&name, rows, &order).write()?;
+            Table::read()?.with(&name, rows, &order).write()?;
         } else {
             wrong.extend(Table::read()?.differences(&name, &rows)?);
         }

@@ -64,7 +64,7 @@ fn refuse(
     };
     let code = refusal.code;
     let answer = Err(refusal);
-    let row = Row::new(&function, &answer, image.facts(), 0);
+    let row = Row::new(&function, &answer, 0);
     let refusal = answer.as_ref().unwrap_err();
     let (name, why) = (function.name, code.explain());
     (

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use gondwana_engine::addr::{RunAddr, Slide};
-use gondwana_engine::golang::Facts;
 use gondwana_engine::listing::listing;
 use gondwana_engine::relocate;
 use gondwana_engine::site::Site;
@@ -17,20 +16,20 @@ use super::input::Input;
 /// What the engine says about one input.
 pub(crate) fn render(input: &Input) -> String {
     let answer = input.decide();
-    let row = Row::new(&input.function(), &answer, &input.facts(), 0);
+    let row = Row::new(&input.function(), &answer, 0);
     let mut out = format!(
         "{} of {}\n\n{row}\n",
         input.function().name,
         input.version()
     );
     match &answer {
-        Ok(site) => render_site(&mut out, site, &input.facts()),
+        Ok(site) => render_site(&mut out, site),
         Err(refusal) => writeln!(out, "\n{refusal}\n({})", refusal.code.explain()).unwrap(),
     }
     out
 }
 
-fn render_site(out: &mut String, site: &Site<'_>, facts: &Facts) {
+fn render_site(out: &mut String, site: &Site<'_>) {
     let entry = Slide::ZERO.run(site.function.entry);
     let count = site.displaced.len();
     writeln!(
@@ -51,9 +50,6 @@ fn render_site(out: &mut String, site: &Site<'_>, facts: &Facts) {
         None => writeln!(out, "stack check: none").unwrap(),
     }
     writeln!(out, "callee stack: {:?}", site.callee_stack).unwrap();
-    if let Some(deviation) = site.deviation(facts) {
-        writeln!(out, "deviation: {deviation}").unwrap();
-    }
 
     let at = RunAddr::new((entry.get() & !0xfff) + 0x100_0000);
     let relocated = relocate::relocate(site, at, Slide::ZERO).unwrap();

@@ -77,13 +77,10 @@ fn by_name<'r>(hooks: impl Iterator<Item = &'r Hook>) -> Vec<&'r Hook> {
 }
 
 fn described(hook: &Hook, own: &dyn Fn(&str) -> String) -> String {
-    let (name, deviation) = (own(&hook.name), hook.deviation.as_deref());
+    let (name, strategy, abi) = (own(&hook.name), &hook.strategy, &hook.abi);
     format!(
-        "{name}: {}, {}, {} bytes of stack arguments{}",
-        hook.strategy,
-        hook.abi,
-        hook.args,
-        deviation.map_or_else(String::new, |what| format!(", deviation {what}"))
+        "{name}: {strategy}, {abi}, {} bytes of stack arguments",
+        hook.args
     )
 }
 

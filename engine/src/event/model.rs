@@ -11,7 +11,7 @@ use crate::ring::{Span, Totals};
 /// Name of the schema, in every header.
 pub const SCHEMA: &str = "gondwana.stream";
 /// Version of the schema; a reader reads its own only.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Header {
     pub program: Option<Program>,
     /// The hooks, by id.
     pub hooks: Vec<Hook>,
+    /// What the program can notice of hooks, as stable codes; absent if it is not hooked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviations: Vec<String>,
     /// Functions that were asked for and are not hooked.
     pub refusals: Vec<Refused>,
     /// How time stamps became times; absent if there are none.
@@ -108,9 +111,6 @@ pub struct Hook {
     pub args: u32,
     /// Calls that the compiler inlined are not seen; in so many places it did.
     pub inlined: u32,
-    /// What the program can notice, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deviation: Option<String>,
     /// Whether raw words are recorded.
     pub raw: bool,
 }

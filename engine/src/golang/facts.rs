@@ -5,7 +5,7 @@
 
 use super::layouts::{self, FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
 use super::tables::{self, Release};
-use super::{Abi, GoVersion, PclntabGeneration, PreRelease};
+use super::{Abi, Deviations, GoVersion, PclntabGeneration, PreRelease};
 
 /// The oldest minor version that is known.
 pub const OLDEST: u16 = 5;
@@ -49,9 +49,8 @@ pub struct Facts {
     /// Bytes that a chain of nosplit functions may use below the stack guard (`runtime/stack.go`: guard - small -
     /// system), without and with the race detector.
     pub(crate) nosplit_limits: [u32; 2],
-    /// Whether tracebacks and `runtime.Callers` leave out wrapper frames (1.12 and later). Where they do not, a frame
-    /// hook adds one frame.
-    pub elides_wrappers: bool,
+    /// What programs can notice of hooks, without and with the race detector.
+    pub(crate) deviations: [Deviations; 2],
     /// Whether the function table has entries for gaps between functions (1.14 to 1.17).
     pub marks_gaps: bool,
     /// The build information blob (1.13 and later).
@@ -163,7 +162,6 @@ impl Facts {
     /// What holds from `EPOCHS[epoch]` on.
     const fn at(epoch: usize) -> Self {
         let release = EPOCHS[epoch];
-        let func_id_wrapper = small(layouts::index("FuncIDWrapper", release));
         Self {
             pclntab: generation(release),
             module: &MODULES[epoch],
@@ -177,12 +175,14 @@ impl Facts {
                 Abi::Abi0
             },
             panic_argp: layouts::panic_argp(release),
-            func_id_wrapper,
+            func_id_wrapper: small(layouts::index("FuncIDWrapper", release)),
             func_flag_asm: small(layouts::index("FuncFlagAsm", release)),
             unsafe_point: unsafe_point(release),
             nosplit_limits: [nosplit_limit(false, release), nosplit_limit(true, release)],
-            // A function that no traceback shows came with its funcID.
-            elides_wrappers: func_id_wrapper.is_some(),
+            deviations: [
+                tables::deviations_in(false, release),
+                tables::deviations_in(true, release),
+            ],
             marks_gaps: release.reaches(tables::GAP_MARKS[0])
                 && !release.reaches(tables::GAP_MARKS[1]),
             build_info: if release.reaches(tables::BUILD_INFO_INLINE) {
@@ -200,6 +200,12 @@ impl Facts {
     #[must_use]
     pub fn nosplit_limit(&self, race: bool) -> u32 {
         self.nosplit_limits[usize::from(race)]
+    }
+
+    /// What a program can notice of hooks; `race`: one with the race detector.
+    #[must_use]
+    pub fn deviations(&self, race: bool) -> Deviations {
+        self.deviations[usize::from(race)]
     }
 }
 

@@ -4,12 +4,14 @@
 //! Byte offsets are from the start of the structure. Source of each table: the Go file named at it, at the tags
 //! `go1.5` to `go1.27`.
 
+mod deviation;
 mod facts;
 mod layouts;
 pub mod policy;
 pub mod tables;
 mod version;
 
+pub use deviation::{Deviation, Deviations};
 pub use facts::{BuildInfoForm, Facts, NEWEST, OLDEST, Unsupported};
 pub use layouts::{FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
 pub use version::{GoVersion, NotAVersion, PreRelease};

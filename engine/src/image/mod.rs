@@ -42,7 +42,7 @@ mod tests;
 mod tls;
 
 use crate::addr::{LinkAddr, Slide};
-use crate::golang::{Facts, GoVersion};
+use crate::golang::{Deviations, Facts, GoVersion};
 
 pub use buildinfo::{BuildInfo, VersionSource};
 pub use elf::{ELF_MAGIC, Sections};
@@ -236,6 +236,11 @@ impl<'d> Image<'d> {
     /// Built with `-race`.
     pub fn is_race(&self) -> bool {
         self.race
+    }
+
+    /// What the program can notice of hooks.
+    pub fn deviations(&self) -> Deviations {
+        self.facts.deviations(self.race)
     }
 
     /// Linked with `runtime/cgo`.

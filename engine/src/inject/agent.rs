@@ -242,6 +242,7 @@ fn header(known: Description) -> Header {
         process: known.process,
         program: known.program,
         hooks: known.hooks,
+        deviations: known.deviations.codes(),
         refusals: known.refusals,
         clock: None,
     }

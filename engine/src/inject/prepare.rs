@@ -9,6 +9,7 @@ use super::ground::{FRONT, Lengths};
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
 use crate::event::{Hook, Process, Program, Refused};
+use crate::golang::Deviations;
 use crate::image::{Image, Line};
 use crate::os::{Mapping, Pid, process};
 use crate::plan::{self, HookOptions, Placement, Plan, Selection};
@@ -62,6 +63,8 @@ pub struct Description {
     pub program: Option<Program>,
     /// Hooks, by id.
     pub hooks: Vec<Hook>,
+    /// What the program can notice of them.
+    pub deviations: Deviations,
     /// Functions that are not hooked.
     pub refusals: Vec<Refused>,
 }
@@ -165,6 +168,7 @@ pub fn plan_for(
     if let Some(sabotage) = wanted.sabotage {
         let plan = plan::build_broken(image, &requests, placement, sabotage).map_err(no_plan)?;
         known.hooks = hooks(&plan);
+        known.deviations = image.deviations();
         return Ok(Prepared {
             plan: VerifiedPlan::unverified(plan),
             lengths,
@@ -192,6 +196,7 @@ pub fn plan_for(
         )
     })?;
     known.hooks = hooks;
+    known.deviations = image.deviations();
     let main = main_entry(image, slide)?;
     Ok(Prepared {
         plan,
@@ -260,7 +265,6 @@ fn hooks(plan: &Plan) -> Vec<Hook> {
         abi: hook.abi.to_string(),
         args: hook.args,
         inlined: hook.inlined_copies,
-        deviation: hook.deviation.map(|deviation| deviation.to_string()),
         raw: hook.options.raw,
     };
     plan.hooks.iter().map(one).collect()

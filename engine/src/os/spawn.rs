@@ -17,7 +17,7 @@ pub enum Side {
 }
 
 /// Forks a grandchild in a session of its own that is no child of the caller: the caller can neither see it in wait(2)
-/// nor get a SIGCHLD for it.
+/// nor get a SIGCHLD for it. A caller that is PID 1 of its namespace inherits it, as it does all orphans there.
 ///
 /// # Errors
 /// If the process has more than one thread (the copy could inherit held locks), or fork fails.

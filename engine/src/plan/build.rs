@@ -240,7 +240,7 @@ impl<'i, 'd> Builder<'i, 'd> {
                 .wrapping_add(self.code.len() as u64),
         );
         self.functions.push(ModuleFunction {
-            name: format!("gondwana.{name}"),
+            name: module::function_name(name),
             start,
             end: padded,
             depth,
@@ -256,7 +256,6 @@ impl<'i, 'd> Builder<'i, 'd> {
             callee_stack: site.callee_stack,
             options: request.options,
             inlined_copies: request.inlined_copies,
-            deviation: site.deviation(self.image.facts()),
             trampoline: TrampolineSpan {
                 start,
                 thunk: RunAddr::new(start.get().wrapping_add(u64::from(trampoline.thunk))),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::{RunAddr, Slide};
 use crate::golang::Abi;
 use crate::ring::RingGeometry;
-use crate::site::{CalleeStack, Deviation, Refusal};
+use crate::site::{CalleeStack, Refusal};
 
 /// Where things will lie in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -83,8 +83,6 @@ pub struct PlannedHook {
     pub options: HookOptions,
     /// How many copies of it the compiler inlined into other functions; calls of those are missed.
     pub inlined_copies: u32,
-    /// What the hook changes for the program, if anything.
-    pub deviation: Option<Deviation>,
     /// Where the trampoline lies.
     pub trampoline: TrampolineSpan,
     /// Displaced instruction -> its relocated form, in order.

@@ -8,26 +8,30 @@ use serde::Serialize;
 
 use super::{Plan, PlannedHook, WriteKind};
 use crate::addr::RunAddr;
+use crate::golang::Deviations;
 use crate::listing::listing;
 
 /// Schema of [`Document`]; changes when a member changes its meaning or goes.
-pub const SCHEMA: &str = "gondwana.plan/1";
+pub const SCHEMA: &str = "gondwana.plan/2";
 
 /// What `gondwana plan --json` prints.
 #[derive(Serialize)]
 pub struct Document<'a> {
     schema: &'static str,
     go: String,
+    deviations: Deviations,
     plan: &'a Plan,
 }
 
 impl<'a> Document<'a> {
-    /// The plan for a program of Go version `go`, as [`Image::marked`](crate::image::Image::marked) names it.
+    /// The plan for a program of Go version `go`, as [`Image::marked`](crate::image::Image::marked) names it, which can
+    /// notice `deviations`.
     #[must_use]
-    pub fn new(go: impl std::fmt::Display, plan: &'a Plan) -> Self {
+    pub fn new(go: impl std::fmt::Display, deviations: Deviations, plan: &'a Plan) -> Self {
         Self {
             schema: SCHEMA,
             go: go.to_string(),
+            deviations,
             plan,
         }
     }
@@ -86,9 +90,6 @@ fn render_hook(out: &mut String, plan: &Plan, hook: &PlannedHook) {
             "  {} inlined copies elsewhere are missed",
             hook.inlined_copies
         );
-    }
-    if let Some(deviation) = hook.deviation {
-        let _ = writeln!(out, "  deviation: {deviation}");
     }
     let _ = writeln!(out, "before:");
     out.push_str(&listing(&hook.window, hook.entry, |_| None));

@@ -13,9 +13,11 @@
 //! Ring `i` is written only by the M whose `m.id` is `i`, so it has one writer: plain stores, no `lock` prefix (x86-TSO
 //! keeps the record before the `head` that publishes it). Hooks step aside on the signal stack, and trampolines are
 //! unsafe points for asynchronous preemption, so nothing interleaves a half-written record. M ids are never reused.
-//! The mapping is sparse: a ring costs memory only as far as it was ever written. (DESIGN.md lets the reader give rings
-//! to Ms on demand; numbering them by `m.id` needs neither table nor hand-over.) Ms with `m.id >= rings` use the shared
-//! ring: `lock cmpxchg` on `head` reserves, the record's sequence word, written last, publishes.
+//! The mapping is sparse at first: a page gets memory when it is written. Records go round, so the ring of an M that makes
+//! more calls than it has slots ends up in memory as a whole, and so does the whole mapping at once under `mlockall` and in a
+//! core dump. (DESIGN.md lets the reader give rings to Ms on demand; numbering them by `m.id` needs neither table nor
+//! hand-over.) Ms with `m.id >= rings` use the shared ring: `lock cmpxchg` on `head` reserves, the record's sequence word,
+//! written last, publishes.
 //!
 //! * `stack depth`: `g.stack.hi` minus RSP at the function's entry, in bytes.
 //! * `head`: records ever published (single-writer) or reserved (shared); slot of record `n` is `n % slots`.
@@ -79,7 +81,8 @@ pub struct RingGeometry {
 }
 
 impl RingGeometry {
-    /// Rings and slots that serve most programs: 256 Ms, 16,384 records (1 MiB) each.
+    /// Rings and slots to show and to test plans with: 256 Ms, 16,384 records (1 MiB) each. For programs that run,
+    /// `inject::prepare` gives a ring four times as many.
     #[must_use]
     pub const fn for_hooks(hooks: u32) -> Self {
         Self {

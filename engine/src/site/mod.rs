@@ -26,7 +26,7 @@ use iced_x86::Instruction;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::LinkAddr;
-use crate::golang::{Abi, Facts, GoVersion, policy};
+use crate::golang::{Abi, GoVersion, policy};
 use crate::image::{Function, Image};
 
 pub use refusal::{Refusal, RefusalCode};
@@ -51,30 +51,6 @@ pub struct Site<'d> {
     pub stack_check: Option<StackCheck>,
     /// How much stack the function may need below its entry before it asks for more.
     pub callee_stack: CalleeStack,
-}
-
-impl Site<'_> {
-    /// What a frame hook on this function changes for the program, if anything.
-    #[must_use]
-    pub fn deviation(&self, facts: &Facts) -> Option<Deviation> {
-        (!facts.elides_wrappers).then_some(Deviation::CallersPlusOne)
-    }
-}
-
-/// A visible difference that a hook makes and that cannot be avoided on a Go version.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Deviation {
-    /// `runtime.Callers` and tracebacks show one frame more (up to Go 1.11).
-    #[serde(rename = "callers+1")]
-    CallersPlusOne,
-}
-
-impl std::fmt::Display for Deviation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::CallersPlusOne => f.pad("callers+1"),
-        }
-    }
 }
 
 /// The comparison with `g.stackguard0` at a function's entry (`cmd/internal/obj/x86/obj6.go`, `stacksplit`).

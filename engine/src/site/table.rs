@@ -7,12 +7,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Deviation, Refusal, RefusalCode, Site};
-use crate::golang::{Abi, Facts};
+use super::{Refusal, RefusalCode, Site};
+use crate::golang::{Abi, Deviations};
 use crate::image::Function;
 
 /// Schema of the JSON lines; changes when a field changes its meaning or goes.
-pub const SCHEMA: &str = "gondwana.funcs/1";
+pub const SCHEMA: &str = "gondwana.funcs/2";
 
 /// The first JSON line.
 #[derive(Serialize)]
@@ -23,6 +23,8 @@ pub struct Header {
     pub go: String,
     /// Lines that follow.
     pub functions: usize,
+    /// What the program can notice of hooks.
+    pub deviations: Deviations,
 }
 
 /// The last JSON line.
@@ -53,8 +55,6 @@ enum Answer<'a> {
         args: u32,
         window: u8,
         stack_check: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deviation: Option<Deviation>,
     },
     Refused {
         refused: &'a Refusal,
@@ -75,7 +75,6 @@ impl<'a> Row<'a> {
     pub fn new(
         function: &Function<'a>,
         answer: &'a Result<Site<'_>, Refusal>,
-        facts: &Facts,
         inlined_copies: u32,
     ) -> Self {
         let answer = match answer {
@@ -85,7 +84,6 @@ impl<'a> Row<'a> {
                 args: site.args,
                 window: site.window_len,
                 stack_check: site.stack_check.is_some(),
-                deviation: site.deviation(facts),
             },
             Err(refused) => Answer::Refused { refused },
         };
@@ -104,15 +102,9 @@ impl fmt::Display for Row<'_> {
         write!(f, "{:#10x}  ", self.entry)?;
         match &self.answer {
             Answer::Hookable {
-                strategy,
-                window,
-                deviation,
-                ..
+                strategy, window, ..
             } => {
                 write!(f, "{strategy:<5}  {window:<19}  {}", self.name)?;
-                if let Some(deviation) = deviation {
-                    write!(f, "  [deviation: {deviation}]")?;
-                }
             }
             Answer::Refused { refused } => {
                 let Refusal { code, detail, .. } = refused;
@@ -143,6 +135,19 @@ impl Totals {
             Ok(_) => self.frame += 1,
             Err(refusal) => *self.refused.entry(refusal.code).or_default() += 1,
         }
+    }
+}
+
+/// What the program can notice of hooks, for people: a heading and a line for each code. Its `Display` is that text.
+pub struct Noticed(pub Deviations);
+
+impl fmt::Display for Noticed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "what the program can notice of hooks:")?;
+        for deviation in self.0.iter() {
+            writeln!(f, "  {deviation:<21}  {}", deviation.explain())?;
+        }
+        Ok(())
     }
 }
 

@@ -52,6 +52,7 @@ impl<W: Write> Stream<W> {
             },
             program: known.program,
             hooks: known.hooks,
+            deviations: known.deviations.codes(),
             refusals: known.refusals,
             clock: Some(CLOCK),
         };

@@ -5,6 +5,7 @@
 
 use gondwana_engine::addr::{LinkAddr, RunAddr, Slide};
 use gondwana_engine::image::Image;
+use gondwana_engine::module;
 use gondwana_engine::plan::{Plan, PlannedHook};
 use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
 
@@ -77,7 +78,7 @@ impl<'p> Symbols<'p> {
     pub(super) fn name(&self, pc: RunAddr) -> String {
         if let Some(hook) = self.hook_at(pc) {
             let offset = pc.offset_from(hook.trampoline.start).unwrap_or(0);
-            return format!("gondwana.{}+{offset:#x}", hook.name);
+            return format!("{}+{offset:#x}", module::function_name(&hook.name));
         }
         let link = self.link(pc);
         let function = self.image.as_ref().and_then(|i| i.function_at(link));

@@ -169,6 +169,7 @@ pub fn check(
         patterns,
         sections,
         hooks: native.hooks,
+        deviations: native.deviations,
         refused: selected
             .iter()
             .filter_map(|&index| image.functions().get(index))

@@ -27,6 +27,7 @@ const CASE: &str = "cases/native";
 pub(super) struct Outcome {
     pub(super) sections: Vec<Section>,
     pub(super) hooks: Vec<Hook>,
+    pub(super) deviations: Vec<String>,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -234,13 +235,13 @@ fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
                 spans: fired.spans,
                 callers: callers(fired),
                 inlined: hook.map_or(0, |hook| hook.inlined),
-                deviation: hook.and_then(|hook| hook.deviation.clone()),
             }
         })
         .collect();
     Outcome {
         sections: vec![output, stream],
         hooks,
+        deviations: header.map_or_else(Vec::new, |header| header.deviations.clone()),
         skipped,
     }
 }
@@ -278,7 +279,7 @@ mod tests {
     fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
         let header = |reason: &str| -> Header {
             let text = format!(
-                r#"{{"schema":"gondwana.stream","version":1,"hooked":false,{reason}
+                r#"{{"schema":"gondwana.stream","version":2,"hooked":false,{reason}
                 "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[]}}"#
             );
             serde_json::from_str(&text).unwrap()

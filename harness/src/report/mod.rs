@@ -12,7 +12,7 @@ use crate::oracle::{Answer, Finding};
 use crate::verdict::{Counts, Verdict};
 
 /// Name and version of the form of `report.json`; the version is raised with every change of it.
-pub const SCHEMA: &str = "gondwana.report/2";
+pub const SCHEMA: &str = "gondwana.report/3";
 
 /// The report.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// The hooks of the hooked run, by id.
     pub hooks: Vec<Hook>,
+    /// What the program can notice of hooks, as stable codes.
+    pub deviations: Vec<String>,
     /// Functions that the patterns select and that cannot be hooked.
     pub refused: Vec<Refused>,
     /// What was not checked, and why.
@@ -126,8 +128,6 @@ pub struct Hook {
     pub callers: BTreeMap<String, u64>,
     /// Places where the compiler inlined it: calls there are not seen.
     pub inlined: u32,
-    /// What the program can notice of the hook.
-    pub deviation: Option<String>,
 }
 
 /// One refused function.

@@ -96,9 +96,6 @@ fn hooks(out: &mut String, report: &Report) -> std::fmt::Result {
                 hook.inlined
             )?;
         }
-        if let Some(deviation) = &hook.deviation {
-            write!(out, "  [deviation: {deviation}]")?;
-        }
         writeln!(out)?;
     }
     if let Some(more @ 1..) = hooks.len().checked_sub(SHOWN) {
@@ -110,6 +107,10 @@ fn hooks(out: &mut String, report: &Report) -> std::fmt::Result {
             "            refused {}: {} ({})",
             refused.name, refused.code, refused.detail
         )?;
+    }
+    if !report.deviations.is_empty() {
+        let codes = report.deviations.join(" ");
+        writeln!(out, "            the program can notice: {codes}")?;
     }
     Ok(())
 }

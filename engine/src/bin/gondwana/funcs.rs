@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gondwana_engine::image::Image;
 use gondwana_engine::site::Finder;
-use gondwana_engine::site::table::{Footer, Header, Row, SCHEMA, Totals};
+use gondwana_engine::site::table::{Footer, Header, Noticed, Row, SCHEMA, Totals};
 use gondwana_engine::spec::HookSpec;
 use serde::Serialize;
 
 /// Every function of a Go program: how it would be hooked, or why it is not.
 ///
-/// One line per function: entry, strategy (or `-`), bytes taken from the entry (or the reason code), name, and what else
-/// is to be known: copies inlined elsewhere, which a hook misses; deviations. Totals follow.
+/// One line per function: entry, strategy (or `-`), bytes taken from the entry (or the reason code), name, and copies
+/// inlined elsewhere, which a hook misses. Totals follow, and what the program can notice of hooks, whichever they are.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gondwana funcs ./server                          every function, and totals per reason
@@ -22,7 +22,8 @@ use serde::Serialize;
   gondwana funcs ./server 're:\\.ServeHTTP$' --json
 
 PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
-With --json: one object per line; the first names the schema, the last holds the totals.
+With --json: one object per line; the first names the schema and what the program can notice of hooks (`deviations`),
+the last holds the totals.
 
 Exit status: 0 done, 2 bad input or a pattern that matches nothing.")]
 pub(crate) struct Args {
@@ -64,6 +65,7 @@ fn list(image: &Image<'_>, selected: &[usize], json: bool, mut out: impl Write) 
             schema: SCHEMA,
             go: image.marked(image.version()),
             functions: selected.len(),
+            deviations: image.deviations(),
         };
         line(&mut out, &header)?;
     }
@@ -74,7 +76,7 @@ fn list(image: &Image<'_>, selected: &[usize], json: bool, mut out: impl Write) 
         let answer = finder.find(function);
         totals.add(&answer);
         let copies = inlined.get(function.name).copied().unwrap_or(0);
-        let row = Row::new(function, &answer, image.facts(), copies);
+        let row = Row::new(function, &answer, copies);
         if json {
             line(&mut out, &row)?;
         } else {
@@ -84,7 +86,7 @@ fn list(image: &Image<'_>, selected: &[usize], json: bool, mut out: impl Write) 
     if json {
         line(&mut out, &Footer { totals })?;
     } else {
-        write!(out, "\n{totals}")?;
+        write!(out, "\n{totals}\n{}", Noticed(image.deviations()))?;
     }
     out.flush()
 }

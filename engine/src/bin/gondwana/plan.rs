@@ -7,10 +7,12 @@ use anyhow::Context;
 use gondwana_engine::image::Image;
 use gondwana_engine::plan::{self, Document, HookOptions, Placement, Selection};
 use gondwana_engine::ring::RingGeometry;
+use gondwana_engine::site::table::Noticed;
 use gondwana_engine::spec::HookSpec;
 use gondwana_engine::verify;
 
-/// What would be written to hook functions: each entry before and after, trampolines, module, sizes.
+/// What would be written to hook functions: each entry before and after, trampolines, module, sizes; and what the program
+/// can notice of it.
 ///
 /// Addresses are those of a nominal placement near the text; in a live process only they differ. The plan is verified,
 /// as `run` would, before it is shown.
@@ -62,7 +64,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })?;
     let plan = verified.plan();
     if args.json {
-        let document = Document::new(image.marked(image.version()), plan);
+        let document = Document::new(image.marked(image.version()), image.deviations(), plan);
         println!("{}", serde_json::to_string(&document)?);
     } else {
         if image.assumed_like().is_some() {
@@ -71,6 +73,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         print!("{}", plan::render(plan));
         if args.module {
             print!("\n{}", plan::render_module(plan, image.facts()));
+        }
+        if !plan.hooks.is_empty() {
+            print!("\n{}", Noticed(image.deviations()));
         }
     }
     Ok(if plan.hooks.is_empty() {

@@ -42,9 +42,9 @@ fn sample() -> (Header, SpanLine, End) {
             abi: "abi-internal".to_owned(),
             args: 16,
             inlined: 2,
-            deviation: Some("callers+1".to_owned()),
             raw: true,
         }],
+        deviations: vec!["callers+1".to_owned(), "stack-use".to_owned()],
         refusals: vec![Refused {
             name: "runtime.goexit".to_owned(),
             code: "caller-frame".to_owned(),
@@ -94,7 +94,7 @@ fn written() -> Vec<u8> {
     out
 }
 
-const GOLDEN: &str = include_str!("stream-v1.ndjson");
+const GOLDEN: &str = include_str!("stream-v2.ndjson");
 const DOCUMENT: &str = include_str!("../../../docs/STREAM.md");
 
 #[test]
@@ -153,8 +153,8 @@ fn errors_name_the_line() {
         Stream::read(text.as_bytes()).unwrap_err().to_string()
     };
     assert!(fails(&[""]).starts_with("line 1: "));
-    let other = lines[0].replace("\"version\":1", "\"version\":2");
-    assert!(fails(&[&other]).contains("version 2"));
+    let other = lines[0].replace("\"version\":2", "\"version\":3");
+    assert!(fails(&[&other]).contains("version 3"));
     let foreign = lines[1].replace("\"span\":0", "\"span\":1");
     assert!(fails(&[lines[0], &foreign]).starts_with("line 2: hook 1"));
     let unknown = lines[1].replace("\"dur\"", "\"duration\"");

@@ -3,10 +3,12 @@
 //! One table per structure, one line per field, with every release at which its place changed; `gondwana-harness layouts verify`
 //! compares all of it with the DWARF and the source of the real toolchains, and prints the lines that a new release
 //! needs. Everything that the engine knows about a version is computed from here, at compile time
-//! ([`super::Facts`]). Each table names its source file; the tag is that of the release.
+//! ([`super::Facts`]). Each table names its source file; the tag is that of the release. What programs show of hooks
+//! ([`DEVIATIONS`]) is in no DWARF: programs of each version show it.
 
 mod constant;
 mod constants;
+mod deviations;
 mod goroutine;
 mod history;
 mod http;
@@ -17,9 +19,11 @@ mod scheduler;
 
 pub use constant::{Constant, Place};
 pub use constants::CONSTANTS;
+pub use deviations::{DEVIATIONS, Shown};
 pub use history::{Change, Release};
 
 pub(super) use constant::constant_in;
+pub(super) use deviations::deviations_in;
 pub(crate) use goroutine::G;
 pub(super) use goroutine::PANIC;
 pub(super) use linker::{FUNC, INLINED_CALL};
@@ -177,7 +181,7 @@ const OF_FACTS: [&Structure; 7] = [
     &M,
 ];
 
-/// The first release after `last` at which one of [`OF_FACTS`] or a constant changes.
+/// The first release after `last` at which one of [`OF_FACTS`], a constant or a deviation changes.
 pub(super) const fn next_change(last: Release) -> Option<Release> {
     let mut next = None;
     let mut table = 0;
@@ -194,6 +198,11 @@ pub(super) const fn next_change(last: Release) -> Option<Release> {
     let mut index = 0;
     while index < CONSTANTS.len() {
         next = earliest(CONSTANTS[index].value, last, next);
+        index += 1;
+    }
+    let mut index = 0;
+    while index < DEVIATIONS.len() {
+        next = earliest(DEVIATIONS[index].when, last, next);
         index += 1;
     }
     next

@@ -2,7 +2,7 @@
 //! `pcdatavalue`; `runtime/runtime2.go`, `_func`).
 
 use super::reader::{Class, Reader, Slice, Unreadable};
-use super::{Tables, expect, pcvalue};
+use super::{FILE_NUMBER, LINE, Tables, expect, pcvalue};
 use crate::addr::RunAddr;
 use crate::golang::Facts;
 
@@ -57,11 +57,18 @@ pub(super) fn check(
         expect(at, "_func.deferreturn", word(reader, offset)?, 0)?;
     }
     let pcsp = word(reader, layout.pcsp)?;
-    // no file, no line
-    expect(at, "_func.pcfile", word(reader, layout.pcsp + 4)?, 0)?;
-    expect(at, "_func.pcln", word(reader, layout.pcsp + 8)?, 0)?;
-    for offset in [layout.cu_offset, layout.start_line].into_iter().flatten() {
-        expect(at, "_func.cuOffset, startLine", word(reader, offset)?, 0)?;
+    for (what, offset, value) in [("file", 4, FILE_NUMBER), ("line", 8, LINE)] {
+        let table = word(reader, layout.pcsp + offset)?;
+        let steps = pcvalue::read(reader, tables.pctab, table, size)?;
+        expect(at, what, steps, vec![(size, value)])?;
+    }
+    for (what, offset, value) in [
+        ("_func.cuOffset", layout.cu_offset, 0),
+        ("_func.startLine", layout.start_line, LINE.cast_unsigned()),
+    ] {
+        if let Some(offset) = offset {
+            expect(at, what, word(reader, offset)?, value)?;
+        }
     }
     if let Some(offset) = layout.func_id {
         let found = if layout.func_id_is_32_bits {
@@ -172,7 +179,7 @@ fn whole(facts: &Facts, tables: &Tables, at: RunAddr, data: RunAddr) -> Result<(
 }
 
 /// A zero-terminated name at `offset` of the names.
-fn name(
+pub(super) fn name(
     reader: &mut Reader<'_>,
     names: Slice,
     offset: u32,

@@ -188,7 +188,7 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
     let module = module::build(
         &facts,
         &[ModuleFunction {
-            name: "gondwana.main.f".to_owned(),
+            name: "gondwana.hook:main.f".to_owned(),
             start: placement.code,
             end: RunAddr::new(start + code.len() as u64),
             depth,
@@ -244,7 +244,6 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
             callee_stack: case.callee_stack,
             options: HookOptions { raw: case.raw },
             inlined_copies: 0,
-            deviation: None,
             trampoline: TrampolineSpan {
                 start: placement.code,
                 thunk: RunAddr::new(start + u64::from(trampoline.thunk)),

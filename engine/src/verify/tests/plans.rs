@@ -84,9 +84,7 @@ fn others(value: &Value) -> Vec<Value> {
 
 /// What a plan may say otherwise and stay as right: it describes the hook to people, or names what was not done.
 fn is_only_told(place: &str) -> bool {
-    place.starts_with("/refused")
-        || place.ends_with("/inlined_copies")
-        || place.ends_with("/deviation")
+    place.starts_with("/refused") || place.ends_with("/inlined_copies")
 }
 
 #[test]

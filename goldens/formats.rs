@@ -502,6 +502,7 @@ fn disturb() -> Format {
                 depth: 1,
                 room: 1,
             },
+            asked: vec![Kind::Gc],
             controls: vec![matrix::Control {
                 kind: Kind::Gc,
                 place: matrix::Place::Call,

@@ -33,7 +33,11 @@ Examples:
 
 {}
 
-Exit status: 0 no cell diverged, 1 some did or could not be decided, 2 the tool failed or its input is bad.", GoRange::SYNTAX))]
+Nothing has passed that was not disturbed: where no cell had an effect, or none of a kind that was asked for by name (with
+--full, in any run), the answer is `undecided`.
+
+Exit status: 0 no cell diverged, 1 some did or could not be decided, or nothing was disturbed, 2 the tool failed or its input
+is bad.", GoRange::SYNTAX))]
 pub struct Args {
     /// The Go program to disturb
     #[arg(required_unless_present = "full", conflicts_with = "full")]
@@ -228,5 +232,5 @@ fn all(args: &Args) -> Result<ExitCode> {
         full::render(&rows)
     };
     let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(ExitCode::from(u8::from(rows.iter().any(full::Row::is_bad))))
+    Ok(ExitCode::from(full::exit_status(&rows)))
 }

@@ -11,7 +11,7 @@ use gondwana_engine::golang::GoVersion;
 use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
-use super::matrix::{Counts, Matrix};
+use super::matrix::{Counts, Matrix, NOTHING};
 
 /// A subject of `testbins/disturbed`: its name there, and the function to hook.
 pub const SUBJECTS: [(&str, &str); 16] = [
@@ -130,6 +130,35 @@ impl Row {
     }
 }
 
+/// What these runs say nothing about, a line each: a run of all its scenario's kinds of which none had an effect, and a kind
+/// that had none in any run.
+#[must_use]
+pub fn undecided(rows: &[Row]) -> Vec<String> {
+    let disturbs = |counts: &Counts| counts.disturbed() > 0;
+    let idle = rows.iter().filter(|row| {
+        row.kinds.len() == row.scenario.kinds_of(&[]).len() && !row.kinds.values().any(disturbs)
+    });
+    let idle = idle.map(|row| {
+        format!(
+            "{} {} {}: {NOTHING}",
+            row.version, row.subject, row.scenario
+        )
+    });
+    let kinds = Kind::ALL.into_iter().filter(|kind| {
+        let mut counts = rows.iter().filter_map(|row| row.kinds.get(kind)).peekable();
+        counts.peek().is_some() && !counts.any(disturbs)
+    });
+    let kinds = kinds.map(|kind| format!("{NOTHING} by {kind}"));
+    let none = rows.is_empty().then(|| NOTHING.to_owned());
+    none.into_iter().chain(idle).chain(kinds).collect()
+}
+
+/// Exit status that follows: 0 if nothing diverged, all could be decided and was disturbed, else 1.
+#[must_use]
+pub fn exit_status(rows: &[Row]) -> u8 {
+    u8::from(rows.iter().any(Row::is_bad) || !undecided(rows).is_empty())
+}
+
 /// Name and version of the form of the JSON of all runs.
 pub const SCHEMA: &str = "gondwana.disturb-set/1";
 
@@ -137,15 +166,17 @@ pub const SCHEMA: &str = "gondwana.disturb-set/1";
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Document<'r> {
     schema: &'static str,
+    undecided: Vec<String>,
     runs: &'r [Row],
 }
 
 impl<'r> Document<'r> {
     /// These runs, under the name of their form.
     #[must_use]
-    pub const fn new(runs: &'r [Row]) -> Self {
+    pub fn new(runs: &'r [Row]) -> Self {
         Self {
             schema: SCHEMA,
+            undecided: undecided(runs),
             runs,
         }
     }
@@ -320,5 +351,78 @@ pub fn render(rows: &[Row]) -> String {
             ));
         }
     }
+    for why in undecided(rows) {
+        text.push_str(&format!("undecided: {why}\n"));
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(scenario: Scenario, kinds: &[(Kind, bool)]) -> Row {
+        let counts = |&(kind, effect): &(Kind, bool)| {
+            let counts = Counts {
+                agree: u64::from(effect),
+                no_effect: 3,
+                ..Counts::default()
+            };
+            (kind, counts)
+        };
+        Row {
+            version: "go1.21.0".to_owned(),
+            subject: "small".to_owned(),
+            scenario,
+            steps: 1,
+            counts: Counts::default(),
+            kinds: kinds.iter().map(counts).collect(),
+            controls: (0, 0),
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn kinds_and_runs_without_an_effect_have_not_passed() {
+        let all = |effect: bool| Kind::ALL.map(|kind| (kind, effect));
+        let mut but_shrink = all(true);
+        but_shrink[5].1 = false;
+        assert_eq!(but_shrink[5].0, Kind::Shrink);
+        for (rows, expected) in [
+            (vec![row(Scenario::Roomy, &all(true))], vec![]),
+            (vec![], vec!["nothing was disturbed"]),
+            (
+                vec![
+                    row(Scenario::Roomy, &all(true)),
+                    row(Scenario::Tight, &all(false)),
+                ],
+                vec!["go1.21.0 small tight: nothing was disturbed"],
+            ),
+            (
+                vec![
+                    row(Scenario::Roomy, &all(true)),
+                    row(Scenario::Tight, &but_shrink),
+                ],
+                vec![],
+            ),
+            (
+                vec![row(Scenario::Tight, &but_shrink)],
+                vec!["nothing was disturbed by shrink"],
+            ),
+            (
+                vec![
+                    row(Scenario::Roomy, &[(Kind::Grow, false)]),
+                    row(Scenario::Roomy, &[(Kind::Grow, true)]),
+                ],
+                vec![],
+            ),
+            (
+                vec![row(Scenario::Roomy, &[(Kind::Grow, false)])],
+                vec!["nothing was disturbed by grow"],
+            ),
+        ] {
+            assert_eq!(undecided(&rows), expected);
+            assert_eq!(exit_status(&rows), u8::from(!expected.is_empty()));
+        }
+    }
 }

@@ -12,6 +12,8 @@ use super::session::Session;
 
 /// Name and version of the form of the JSON.
 pub const SCHEMA: &str = "gondwana.disturb/1";
+/// Said where no disturbance had an effect.
+pub(super) const NOTHING: &str = "nothing was disturbed";
 /// Width of the column with instructions.
 const TEXT: usize = 44;
 
@@ -71,6 +73,8 @@ pub struct Line {
 pub struct Matrix {
     /// Whose.
     pub subject: Subject,
+    /// The kinds that were asked for by name; none if all were wanted.
+    pub asked: Vec<Kind>,
     /// The hooked program, undisturbed.
     pub undisturbed: Answer,
     /// The unhooked program, disturbed.
@@ -85,6 +89,7 @@ pub struct Matrix {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Document<'m> {
     schema: &'static str,
+    undecided: Vec<String>,
     #[serde(flatten)]
     matrix: &'m Matrix,
 }
@@ -130,6 +135,12 @@ impl Counts {
         self.inconclusive += other.inconclusive;
     }
 
+    /// Cells whose disturbance happened.
+    #[must_use]
+    pub const fn disturbed(self) -> u64 {
+        self.agree + self.diverge
+    }
+
     /// All cells.
     #[must_use]
     pub const fn sum(self) -> u64 {
@@ -171,9 +182,10 @@ impl Subject {
 impl Matrix {
     /// It, under the name of its form.
     #[must_use]
-    pub const fn document(&self) -> Document<'_> {
+    pub fn document(&self) -> Document<'_> {
         Document {
             schema: SCHEMA,
+            undecided: self.undecided(),
             matrix: self,
         }
     }
@@ -222,12 +234,24 @@ impl Matrix {
         undisturbed.into_iter().chain(controls).chain(cells)
     }
 
-    /// Exit status that follows: 0 if nothing diverged and all could be decided, else 1.
+    /// What the matrix says nothing about, a line each: no cell had any effect, or none of a kind that was asked for by name.
+    /// A kind that was not may have none: a function without a stack check does not yield.
+    #[must_use]
+    pub fn undecided(&self) -> Vec<String> {
+        let disturbs = |kind: Kind| self.counts_of(kind).disturbed() > 0;
+        if !Kind::ALL.into_iter().any(disturbs) {
+            return vec![NOTHING.to_owned()];
+        }
+        let idle = self.asked.iter().filter(|&&kind| !disturbs(kind));
+        idle.map(|kind| format!("{NOTHING} by {kind}")).collect()
+    }
+
+    /// Exit status that follows: 0 if nothing diverged, all could be decided and something was disturbed, else 1.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         let counts = self.counts();
         let bad = counts.diverge + counts.inconclusive + self.bad_controls().count() as u64;
-        u8::from(bad != 0)
+        u8::from(bad != 0 || !self.undecided().is_empty())
     }
 
     /// The table for people.
@@ -285,6 +309,9 @@ impl Matrix {
         for finding in self.findings() {
             writeln!(out, "{finding}")?;
         }
+        for why in self.undecided() {
+            writeln!(out, "undecided: {why}")?;
+        }
         writeln!(out, "{} instructions: {}", self.steps, self.counts())
     }
 }
@@ -306,5 +333,75 @@ const fn letter(answer: Option<&Answer>) -> char {
         Some(Answer::Diverge(_)) => 'D',
         Some(Answer::Inconclusive(_)) => '?',
         None => '.',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gondwana_engine::addr::RunAddr;
+
+    use super::super::call::Part;
+    use super::*;
+
+    fn matrix(asked: &[Kind], answers: &[(Kind, Answer)]) -> Matrix {
+        Matrix {
+            subject: Subject {
+                go: "go1.21.0".to_owned(),
+                function: "main.f".to_owned(),
+                abi: "abi0".to_owned(),
+                args: Vec::new(),
+                env: Vec::new(),
+                seed: 1,
+                depth: 0,
+                room: 0,
+            },
+            asked: asked.to_vec(),
+            undisturbed: Answer::Agree,
+            controls: Vec::new(),
+            steps: 1,
+            lines: vec![Line {
+                step: Step {
+                    index: 0,
+                    at: RunAddr::new(0),
+                    offset: None,
+                    part: Part::Jump,
+                    text: "jmp".to_owned(),
+                },
+                answers: answers.to_vec(),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_was_not_disturbed_has_not_passed() {
+        let no = || Answer::NoEffect("no handler ran".to_owned());
+        for (asked, answers, status, said) in [
+            (&[][..], vec![], 1, "undecided: nothing was disturbed\n"),
+            (
+                &[],
+                vec![(Kind::Grow, no()), (Kind::Sigurg, no())],
+                1,
+                "undecided: nothing was disturbed\n",
+            ),
+            (
+                &[],
+                vec![(Kind::Grow, no()), (Kind::Sigurg, Answer::Agree)],
+                0,
+                "",
+            ),
+            (
+                &[Kind::Grow, Kind::Sigurg],
+                vec![(Kind::Grow, no()), (Kind::Sigurg, Answer::Agree)],
+                1,
+                "undecided: nothing was disturbed by grow\n",
+            ),
+            (&[Kind::Grow], vec![(Kind::Grow, Answer::Agree)], 0, ""),
+        ] {
+            let matrix = matrix(asked, &answers);
+            let text = matrix.render();
+            assert_eq!(matrix.exit_status(), status, "{text}");
+            assert_eq!(text.contains("undecided"), !said.is_empty(), "{text}");
+            assert!(text.contains(said), "{text}");
+        }
     }
 }

@@ -274,6 +274,7 @@ impl<'p> Session<'p> {
         })?;
         Ok(Matrix {
             subject: Subject::new(self, &call, machine.image()),
+            asked: self.only.clone(),
             undisturbed: undisturbed.unwrap_or_else(|| {
                 Answer::Inconclusive("the call has no instruction of the hook".to_owned())
             }),

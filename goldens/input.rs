@@ -133,7 +133,7 @@ impl Input {
             code: &self.code,
             version: self.version(),
             compiled_abi,
-            called_by_assembly: false,
+            assembly_branch: &|_| None,
             function_at: &|at| self.function_at(at),
             pcsp: &|| self.pcsp.clone(),
         })

@@ -1,94 +1,154 @@
-//! The guards guard: with one rule of the trampoline broken on purpose, a test program fails; with all of them kept it
-//! does not.
+//! The guards guard: with one rule of the trampoline broken on purpose, a test program fails as that rule says; with all of
+//! them kept it does not fail.
 //!
-//! Each case runs one program three times: unhooked, hooked, and hooked by a plan with one sabotage. The hooked run must
-//! agree with the unhooked one and with the events that the program's comment promises; the sabotaged one must not. So
-//! no case passes because its program could not fail.
+//! Each case runs one program three times: unhooked, hooked, and hooked by a plan that was broken in one way after it had been
+//! verified (`mutate/`). The hooked run must agree with the unhooked one and with the events that the program's comment
+//! promises; the broken one must show what the case names, and another failure is none of the expected ones. So no case passes
+//! because its program could not fail, or failed for another reason.
 //!
 //! This test has a `main` of its own (`harness = false`), since a hooked program is started by a process that becomes
-//! it: `guards --launch SABOTAGE STREAM PATTERN… -- PROGRAM ARGS…`.
+//! it: `guards --launch MUTATION VERSION STREAM PATTERN… -- PROGRAM ARGS…`.
 
+mod mutate;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use gondwana_engine::event::Stream;
+use gondwana_engine::golang::{Facts, GoVersion};
+use gondwana_engine::inject::change::Change;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
-use gondwana_engine::inject::{Destination, Launch, launch};
-use gondwana_engine::plan::{HookOptions, Sabotage};
+use gondwana_engine::inject::{Destination, Failure, FailureCode, Launch, launch_changed};
+use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::testbins::{self, Case};
 use gondwana_harness::toolchain::Toolchains;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use mutate::Mutation;
+
 /// One rule, and the program and Go version that shows what breaking it does.
 struct Guard {
-    sabotage: Sabotage,
+    mutation: Mutation,
     /// What goes wrong.
     effect: &'static str,
+    /// How that is seen.
+    sign: Sign,
     program: &'static str,
     minor: u16,
     /// Hooks besides the program's own, none of which need fire.
     more: &'static [&'static str],
 }
 
+/// What a broken hook must show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sign {
+    /// The runtime ends the program, and says all of this.
+    Dies(&'static [&'static str]),
+    /// The program does as ever, and records do not make sense.
+    Malformed,
+    /// The program does as ever, and more calls of this function are counted and recorded than it makes.
+    CountsMore(&'static str),
+    /// The program does as ever, and no call of this function is counted.
+    CountsNone(&'static str),
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dies(words) => write!(f, "the program dies and says {words:?}"),
+            Self::Malformed => f.write_str("the program does as ever, with malformed records"),
+            Self::CountsMore(name) => {
+                write!(
+                    f,
+                    "the program does as ever, with more calls of {name} than it makes"
+                )
+            }
+            Self::CountsNone(name) => {
+                write!(f, "the program does as ever, without a call of {name}")
+            }
+        }
+    }
+}
+
 const GUARDS: &[Guard] = &[
     Guard {
-        sabotage: Sabotage::NoModule,
+        mutation: Mutation::NoModule,
         effect: "stack growth meets a return address of no module",
+        sign: Sign::Dies(&["runtime: unexpected return pc for main.down"]),
         program: "stackgrow",
         minor: 13,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::NoModule,
+        mutation: Mutation::NoModule,
         effect: "stack growth meets a return address of no module",
+        sign: Sign::Dies(&["runtime: g ", "unexpected return pc for main.down"]),
         program: "stackgrow",
         minor: 27,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::PcspHole,
+        mutation: Mutation::PcspHole,
         effect: "a profiling signal finds no stack depth",
+        sign: Sign::Dies(&[
+            "runtime: invalid pc-encoded table",
+            "fatal error: invalid runtime symbol table",
+        ]),
         program: "profiled",
         minor: 21,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::NoRoomCheck,
+        mutation: Mutation::NoRoomCheck,
         effect: "the frame reaches below the stack",
+        sign: Sign::Dies(&["fatal error: runtime: split stack overflow"]),
         program: "neighbours",
         minor: 13,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::NoRoomCheck,
+        mutation: Mutation::NoRoomCheck,
         effect: "the frame reaches below the stack",
+        sign: Sign::Dies(&["fatal error: runtime: split stack overflow"]),
         program: "neighbours",
         minor: 21,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::NoGsignalCheck,
+        mutation: Mutation::NoGsignalCheck,
         effect: "a signal handler writes into a half-written record",
+        sign: Sign::Malformed,
         program: "profiled",
         minor: 21,
         more: &["runtime.findfunc", "runtime.pcvalue"],
     },
     Guard {
-        sabotage: Sabotage::NoReentryCheck,
+        mutation: Mutation::NoReentryCheck,
         effect: "a call that grows the stack counts twice",
+        sign: Sign::CountsMore("main.down"),
         program: "stackgrow",
         minor: 21,
         more: &[],
     },
     Guard {
-        sabotage: Sabotage::OneWordTooMany,
+        mutation: Mutation::OneWordTooMany,
         effect: "a word of the caller is put back to what it was",
+        sign: Sign::Dies(&["unexpected fault address", "[signal SIGSEGV"]),
         program: "closures",
         minor: 13,
+        more: &[],
+    },
+    Guard {
+        mutation: Mutation::PastTheHook,
+        effect: "nobody sees the calls",
+        sign: Sign::CountsNone("main.down"),
+        program: "stackgrow",
+        minor: 21,
         more: &[],
     },
 ];
@@ -97,48 +157,96 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() == Some("--launch") {
         return match parse_launch(args) {
-            Ok(what) => ExitCode::from(launch(what)),
+            Ok((launch, change)) => ExitCode::from(launch_changed(launch, change)),
             Err(error) => {
                 eprintln!("guards --launch: {error:#}");
                 ExitCode::from(2)
             }
         };
     }
+    let for_use = Trial::test("what is built for use cannot change a plan", || {
+        without_test_support().map_err(|error| Failed::from(format!("{error:#}")))
+    });
     let trials = GUARDS
         .iter()
         .map(|guard| {
             let name = format!(
-                "{:?} on go1.{}: {}",
-                guard.sabotage, guard.minor, guard.effect
+                "{} on go1.{}: {}",
+                guard.mutation, guard.minor, guard.effect
             );
             Trial::test(name, move || {
                 check(guard).map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
+        .chain([for_use])
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// `SABOTAGE STREAM PATTERN… -- PROGRAM ARGS…`
-fn parse_launch(mut args: impl Iterator<Item = String>) -> Result<Launch> {
-    let sabotage = match args.next().context("no sabotage")?.as_str() {
-        "none" => None,
-        text => Some(serde_json::from_value(text.into())?),
+/// The feature that lets a test change a plan is no default, and nothing but tests asks for it.
+fn without_test_support() -> Result<()> {
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, is_engine) in [("Cargo.toml", false), ("../engine/Cargo.toml", true)] {
+        let text = std::fs::read_to_string(harness.join(file))?;
+        let manifest: toml::Table = text.parse()?;
+        let part = |name: &str| {
+            manifest
+                .get(name)
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
+        ensure!(
+            !part("dependencies").contains(FEATURE),
+            "{file} asks for it"
+        );
+        let Some(features) = manifest.get("features").and_then(toml::Value::as_table) else {
+            ensure!(!is_engine, "the engine has no features");
+            continue;
+        };
+        ensure!(
+            !is_engine || features.contains_key(FEATURE),
+            "there is no `{FEATURE}`"
+        );
+        let mut others = features.iter().filter(|(name, _)| *name != FEATURE);
+        ensure!(
+            others.all(|(_, what)| !what.to_string().contains(FEATURE)),
+            "it is implied"
+        );
+    }
+    Ok(())
+}
+
+/// What lets a test change a plan.
+const FEATURE: &str = "test-support";
+
+/// `MUTATION VERSION STREAM PATTERN… -- PROGRAM ARGS…`
+fn parse_launch(mut args: impl Iterator<Item = String>) -> Result<(Launch, Change)> {
+    let change = match args.next().context("no mutation")?.as_str() {
+        INTACT => None,
+        name => Some(Mutation::named(name)?),
     };
+    let version: GoVersion = args.next().context("no version")?.parse()?;
+    let facts = Facts::known_or_like(version)?;
     let stream = args.next().context("no stream")?;
     let patterns = args.by_ref().take_while(|arg| arg != "--").collect();
     let program = args.next().context("no program")?;
-    Ok(Launch {
+    let launch = Launch {
         program: program.into(),
         arguments: args.map(Into::into).collect(),
-        wanted: Wanted {
-            sabotage,
-            ..Wanted::new(patterns, HookOptions::default(), Some(1 << 20))
-        },
+        wanted: Wanted::new(patterns, HookOptions::default(), Some(1 << 20)),
         destination: Destination::File(stream.into()),
         require: true,
         fail_at: FailAt::NEVER,
-    })
+    };
+    let change = change.map_or_else(Change::default, |mutation| {
+        Change::by(move |prepared| {
+            let broken = mutation.apply(&facts, prepared.plan.plan());
+            broken
+                .and_then(|plan| mutate::replace(prepared, plan))
+                .map_err(|error| Failure::new(FailureCode::Plan, format!("{error:#}")))
+        })
+    });
+    Ok((launch, change))
 }
 
 fn check(guard: &Guard) -> Result<()> {
@@ -146,18 +254,65 @@ fn check(guard: &Guard) -> Result<()> {
     let toolchain = Toolchains::open()?.get_minor(guard.minor)?;
     let program = Builder::open()?.build(&toolchain, &case.dir, Mode::Static)?;
     let plain = command(&program, &case).output()?;
-
-    let kept = hooked(&case, &program, None, guard.more)?;
-    let disagreement = disagreement(&case, &plain, &kept);
-    if let Some(what) = disagreement {
+    let run = |mutation: &str| {
+        let version = toolchain.version().to_string();
+        hooked(&case, &program, mutation, &version, guard.more)
+    };
+    let kept = run(INTACT)?;
+    if let Some(what) = disagreement(&case, &plain, &kept) {
         bail!("the intact hooks fail already: {what}");
     }
-    let broken = hooked(&case, &program, Some(guard.sabotage), guard.more)?;
-    match self::disagreement(&case, &plain, &broken) {
-        Some(_) => Ok(()),
-        None => bail!("the program does not notice that the rule is broken"),
-    }
+    let broken = run(&guard.mutation.to_string())?;
+    shows(guard.sign, &case, &plain, &broken).with_context(|| {
+        let seen = disagreement(&case, &plain, &broken);
+        let seen = seen.unwrap_or_else(|| "the program does not notice".to_owned());
+        format!("expected that {}; but: {seen}", guard.sign)
+    })
 }
+
+/// Whether a broken run shows what it must.
+fn shows(sign: Sign, case: &Case, plain: &Output, broken: &Hooked) -> Result<()> {
+    if let Sign::Dies(words) = sign {
+        let said = String::from_utf8_lossy(&broken.output.stderr);
+        ensure!(broken.output.status != plain.status, "it does not die");
+        ensure!(broken.output.status.code() != Some(TIMED_OUT), "it hangs");
+        for word in words {
+            ensure!(said.contains(word), "it does not say `{word}`");
+        }
+        return Ok(());
+    }
+    ensure!(
+        broken.output.status == plain.status,
+        "its exit status differs"
+    );
+    ensure!(broken.output.stdout == plain.stdout, "its output differs");
+    let stream = broken.stream.as_ref().context("no stream")?;
+    let end = stream.end.as_ref().context("a stream without an end")?;
+    match sign {
+        Sign::Dies(_) => {}
+        Sign::Malformed => ensure!(end.malformed > 0, "all records make sense"),
+        Sign::CountsMore(name) | Sign::CountsNone(name) => {
+            ensure!(end.malformed == 0, "{} malformed records", end.malformed);
+            let expected = case.events.iter().find(|event| event.pattern == name);
+            let expected = expected.context("no such event")?;
+            let Calls { entered, spans } = calls(stream, name).context("no such hook")?;
+            match sign {
+                Sign::CountsNone(_) => ensure!((entered, spans) == (0, 0), "{spans} spans"),
+                _ => ensure!(
+                    entered == spans && !expected.spans.admits(spans),
+                    "{entered} calls counted, {spans} spans, expected {}",
+                    expected.spans
+                ),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Instead of a mutation's name: the plan as it is.
+const INTACT: &str = "intact";
+/// Exit status of `timeout` for a program that hangs.
+const TIMED_OUT: i32 = 124;
 
 fn command(program: &Path, case: &Case) -> Command {
     let mut command = Command::new(program);
@@ -174,23 +329,17 @@ struct Hooked {
 fn hooked(
     case: &Case,
     program: &Path,
-    sabotage: Option<Sabotage>,
+    mutation: &str,
+    version: &str,
     more: &[&str],
 ) -> Result<Hooked> {
     let dir = tempfile::tempdir()?;
     let stream = dir.path().join("stream");
-    let sabotage = match sabotage {
-        None => "none".to_owned(),
-        Some(what) => serde_json::to_value(what)?
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-    };
     // A broken program may hang: the shell's own time limit ends it.
     let output = Command::new("timeout")
         .arg("60")
         .arg(std::env::current_exe()?)
-        .args(["--launch", &sabotage])
+        .args(["--launch", mutation, version])
         .arg(&stream)
         .args(&case.hooks)
         .args(more)
@@ -245,16 +394,7 @@ fn disagreement(case: &Case, plain: &Output, hooked: &Hooked) -> Option<String> 
         return Some(format!("{} malformed records", end.malformed));
     }
     for expected in &case.events {
-        let pattern = gondwana_engine::spec::Pattern::parse(&expected.pattern).ok()?;
-        let of = |counts: &[u64]| -> u64 {
-            let hooks = stream.header.hooks.iter();
-            hooks
-                .zip(counts)
-                .filter(|(hook, _)| pattern.matches(&hook.name))
-                .map(|(_, n)| n)
-                .sum()
-        };
-        let (entered, spans) = (of(&end.entered), of(&end.spans));
+        let Calls { entered, spans } = calls(stream, &expected.pattern)?;
         if !expected.spans.admits(spans) && end.lost == 0 {
             return Some(format!(
                 "{}: {spans} spans, expected {}",
@@ -269,4 +409,27 @@ fn disagreement(case: &Case, plain: &Output, hooked: &Hooked) -> Option<String> 
         }
     }
     None
+}
+
+/// Calls of the functions that a pattern names, as the stream's end counts them.
+struct Calls {
+    entered: u64,
+    spans: u64,
+}
+
+fn calls(stream: &Stream, pattern: &str) -> Option<Calls> {
+    let end = stream.end.as_ref()?;
+    let pattern = gondwana_engine::spec::Pattern::parse(pattern).ok()?;
+    let of = |counts: &[u64]| -> u64 {
+        let hooks = stream.header.hooks.iter();
+        hooks
+            .zip(counts)
+            .filter(|(hook, _)| pattern.matches(&hook.name))
+            .map(|(_, n)| n)
+            .sum()
+    };
+    Some(Calls {
+        entered: of(&end.entered),
+        spans: of(&end.spans),
+    })
 }

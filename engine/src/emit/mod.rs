@@ -94,9 +94,6 @@ pub struct Request<'a> {
     pub callee_stack: CalleeStack,
     /// Record raw words.
     pub raw: bool,
-    /// Parts left out or broken on purpose.
-    #[cfg(feature = "sabotage")]
-    pub sabotage: Option<crate::plan::Sabotage>,
 }
 
 /// A trampoline up to its relocated window, which the caller appends at [`Trampoline::reloc`].
@@ -272,27 +269,21 @@ fn guards(
     a.mov(r12, qword_ptr(r14 + runtime.g_m as i32))?;
     a.test(r12, r12)?;
     a.je(labels.no_g)?;
-    if request.keeps(Check::Gsignal) {
-        a.cmp(r14, qword_ptr(r12 + runtime.m_gsignal as i32))?;
-        a.je(labels.gsignal)?;
-    }
-    if request.keeps(Check::Reentry) {
-        a.lea(r13, ptr(labels.thunk))?;
-        a.cmp(qword_ptr(rsp), r13)?;
-        a.je(labels.reloc)?;
-    }
-    if request.keeps(Check::Room) {
-        let mut bounded: CodeLabel = a.create_label();
-        a.lea(r13, qword_ptr(rsp - need as i32))?;
-        a.cmp(r14, qword_ptr(r12 + runtime.m_g0 as i32))?;
-        a.jne(bounded)?;
-        a.lea(r13, qword_ptr(rsp - need_g0 as i32))?;
-        a.set_label(&mut bounded)?;
-        a.cmp(r13, qword_ptr(r14 + runtime.g_stack_lo as i32))?;
-        a.jb(labels.no_room)?;
-        a.cmp(rsp, qword_ptr(r14 + runtime.g_stack_hi as i32))?;
-        a.ja(labels.no_room)?;
-    }
+    a.cmp(r14, qword_ptr(r12 + runtime.m_gsignal as i32))?;
+    a.je(labels.gsignal)?;
+    a.lea(r13, ptr(labels.thunk))?;
+    a.cmp(qword_ptr(rsp), r13)?;
+    a.je(labels.reloc)?;
+    let mut bounded: CodeLabel = a.create_label();
+    a.lea(r13, qword_ptr(rsp - need as i32))?;
+    a.cmp(r14, qword_ptr(r12 + runtime.m_g0 as i32))?;
+    a.jne(bounded)?;
+    a.lea(r13, qword_ptr(rsp - need_g0 as i32))?;
+    a.set_label(&mut bounded)?;
+    a.cmp(r13, qword_ptr(r14 + runtime.g_stack_lo as i32))?;
+    a.jb(labels.no_room)?;
+    a.cmp(rsp, qword_ptr(r14 + runtime.g_stack_hi as i32))?;
+    a.ja(labels.no_room)?;
     a.push(rbp)?;
     a.set_label(&mut labels.pushed)?;
     a.mov(rbp, rsp)?;
@@ -343,7 +334,7 @@ fn entry_probe(
         a.set_label(&mut unchanged)?;
         a.zero_bytes()?;
     }
-    copy_stack(a, frame.caller_args(), 0, request.copied(frame.args))?;
+    copy_stack(a, frame.caller_args(), 0, frame.args)?;
     if let (Some(raw), Abi::Abi0) = (frame.raw, request.abi) {
         store_raw_words(a, frame.args, raw.args)?;
     }
@@ -362,7 +353,7 @@ fn exit_probe(
     labels: &mut Labels,
 ) -> Result<(), IcedError> {
     load_g(a, tls_g)?;
-    copy_stack(a, 0, frame.caller_args(), request.copied(frame.args))?;
+    copy_stack(a, 0, frame.caller_args(), frame.args)?;
     store_slot(a, frame.rax, rax)?;
     match (frame.raw, request.abi) {
         (Some(raw), Abi::AbiInternal) => store_raw_registers(a, raw.results)?,
@@ -418,48 +409,6 @@ fn store_raw_words(a: &mut CodeAssembler, args: u32, to: u32) -> Result<(), Iced
     Ok(())
 }
 
-/// The checks of a trampoline that a sabotaged one lacks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
-    Gsignal,
-    Reentry,
-    Room,
-}
-
-impl Request<'_> {
-    /// Whether the trampoline has this check: always, but for those broken on purpose.
-    #[cfg(not(feature = "sabotage"))]
-    fn keeps(&self, _check: Check) -> bool {
-        true
-    }
-
-    /// Bytes of arguments that are copied: `f.args`, but for trampolines broken on purpose.
-    #[cfg(not(feature = "sabotage"))]
-    fn copied(&self, args: u32) -> u32 {
-        args
-    }
-
-    #[cfg(feature = "sabotage")]
-    fn keeps(&self, check: Check) -> bool {
-        use crate::plan::Sabotage;
-        !matches!(
-            (self.sabotage, check),
-            (Some(Sabotage::NoGsignalCheck), Check::Gsignal)
-                | (Some(Sabotage::NoReentryCheck), Check::Reentry)
-                | (Some(Sabotage::NoRoomCheck), Check::Room)
-        )
-    }
-
-    #[cfg(feature = "sabotage")]
-    fn copied(&self, args: u32) -> u32 {
-        if self.sabotage == Some(crate::plan::Sabotage::OneWordTooMany) {
-            args + 8
-        } else {
-            args
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,8 +426,6 @@ mod tests {
             args,
             callee_stack: CalleeStack::Checked,
             raw,
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
         }
     }
 

@@ -69,22 +69,26 @@ pub fn forbidden(version: GoVersion, name: &str) -> Option<&'static Rule> {
         .find(|rule| matches(rule.name, name) || (base != name && matches(rule.name, base)))
 }
 
-/// `pattern` with at most two `*`, each standing for any run of characters.
+/// `pattern`, in which each `*` stands for any run of characters.
 fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
+    // The name must begin as the pattern does, and end where it does.
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let (middle, end) = tail.rsplit_once('*').unwrap_or(("", tail));
+    let rest = name
+        .strip_prefix(head)
+        .and_then(|rest| rest.strip_suffix(end));
+    let Some(mut rest) = rest else {
         return false;
     };
-    let mut last = None;
-    for part in parts {
-        last = Some(part);
+    for part in middle.split('*') {
         match rest.find(part) {
             Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
             None => return false,
         }
     }
-    // Without a star, or with one before the last literal, the name must end where the pattern does.
-    last == Some("") || rest.is_empty()
+    true
 }
 
 /// The function that the compiler derived `name` from: `runtime.f` of `runtime.f.func1.2`, `runtime.f-fm`,
@@ -156,31 +160,37 @@ pub fn assembly_is_abi0(compiled: Abi, has_args_map: bool, args: u32) -> bool {
 /// `stackcheck` (`runtime/sys_linux_amd64.s`), so that a trampoline there ends the program.
 #[must_use]
 pub fn is_runtime_package(name: &str) -> bool {
-    const PACKAGES: [&str; 5] = [
-        "runtime.",
-        "runtime/internal/",
-        "internal/runtime/",
-        "internal/bytealg.",
-        "internal/cpu.",
-    ];
-    PACKAGES.iter().any(|package| name.starts_with(package))
+    RUNTIME_PACKAGES
+        .iter()
+        .any(|package| name.starts_with(package))
 }
+
+/// How names begin in the runtime and what it is made of.
+pub const RUNTIME_PACKAGES: [&str; 5] = [
+    "runtime.",
+    "runtime/internal/",
+    "internal/runtime/",
+    "internal/bytealg.",
+    "internal/cpu.",
+];
 
 /// Names of the line table that stand for data in the text segment: the build ID, bounds of the
 /// FIPS module (`cmd/link/internal/ld`: `textbuildid`, `fips140.go`).
 #[must_use]
 pub fn is_pseudo(name: &str) -> bool {
-    matches!(
-        name,
-        "go.buildid"
-            | "go:textfipsstart"
-            | "go:textfipsend"
-            | "go:buildid"
-            | "runtime.text"
-            | "runtime.etext"
-            | "go.link.pkghashbytes"
-    )
+    PSEUDO.contains(&name)
 }
+
+/// All of these names.
+pub const PSEUDO: [&str; 7] = [
+    "go.buildid",
+    "go:textfipsstart",
+    "go:textfipsend",
+    "go:buildid",
+    "runtime.text",
+    "runtime.etext",
+    "go.link.pkghashbytes",
+];
 
 #[cfg(test)]
 mod tests {
@@ -221,6 +231,7 @@ mod tests {
     #[test]
     fn stars_match_any_run() {
         assert!(matches("a*c", "abbc") && matches("a*", "a") && matches("a", "a"));
+        assert!(matches("a*c", "abcbc") && matches("a*b*c", "axbxbcc") && !matches("ab*ba", "aba"));
         assert!(!matches("a*c", "abcd") && !matches("a", "ab") && !matches("a*c", "b"));
     }
 

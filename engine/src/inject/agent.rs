@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::change::Change;
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
 use super::ground::Ground;
@@ -61,6 +62,8 @@ pub struct Task {
     pub complaints: Option<OwnedFd>,
     /// Failures that a test asks for.
     pub fail_at: FailAt,
+    /// What a test changes of the plan.
+    pub change: Change,
 }
 
 /// Runs the agent, from before the program's execve to its end. `traced` is called when the program may execute.
@@ -146,7 +149,8 @@ fn hook(
     let mut ground = Ground::new(session, task.fail_at).map_err(|failure| (failure, None))?;
     let mut steps = || -> Result<Reader> {
         task.fail_at.reached(Step::Executed)?;
-        let prepared = prepare(task.pid, ground.maps(), &task.wanted, known)?;
+        let mut prepared = prepare(task.pid, ground.maps(), &task.wanted, known)?;
+        task.change.make(&mut prepared)?;
         task.fail_at.reached(Step::Planned)?;
         let placement = &prepared.plan.plan().placement;
         let reader = ground.map(placement, prepared.lengths)?;

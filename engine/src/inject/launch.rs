@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::agent::{self, NOT_HOOKED, Output, Task};
+use super::change::Change;
 use super::fail_at::FailAt;
 use super::failure::Result;
 use super::prepare::Wanted;
@@ -53,7 +54,18 @@ pub struct Launch {
 /// was not executed.
 #[must_use]
 pub fn launch(launch: Launch) -> u8 {
-    match start_agent(&launch) {
+    start(launch, Change::default())
+}
+
+/// As [`launch()`], with a plan that is changed after it was verified: for tests that must see it fail.
+#[cfg(feature = "test-support")]
+#[must_use]
+pub fn launch_changed(launch: Launch, change: Change) -> u8 {
+    start(launch, change)
+}
+
+fn start(launch: Launch, change: Change) -> u8 {
+    match start_agent(&launch, change) {
         Ok(Start::Agent) => return 0,
         Ok(Start::Traced) => {}
         Err(reason) => {
@@ -101,7 +113,7 @@ enum Start {
 /// Messages on the pipe from the agent: its process id (4 bytes), then nothing but [`READY`], or why it failed.
 const READY: &[u8] = b"ready";
 
-fn start_agent(launch: &Launch) -> std::result::Result<Start, String> {
+fn start_agent(launch: &Launch, change: Change) -> std::result::Result<Start, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     if let Some(file) = search(&launch.program)
         && process::gives_privileges(&file)
@@ -113,7 +125,7 @@ fn start_agent(launch: &Launch) -> std::result::Result<Start, String> {
             file.display()
         ));
     }
-    let task = task(launch)?;
+    let task = task(launch, change)?;
     let (mut from_agent, to_caller) = pipe().map_err(failed("cannot create a pipe"))?;
     let (from_caller, mut to_agent) = pipe().map_err(failed("cannot create a pipe"))?;
     match spawn::grandchild().map_err(failed("cannot start the agent"))? {
@@ -185,7 +197,7 @@ fn pipe() -> std::io::Result<(File, File)> {
     ))
 }
 
-fn task(launch: &Launch) -> std::result::Result<Task, String> {
+fn task(launch: &Launch, change: Change) -> std::result::Result<Task, String> {
     let output = match &launch.destination {
         Destination::Descriptor(fd) if startup::was_closed(*fd) => {
             return Err(format!(
@@ -217,5 +229,6 @@ fn task(launch: &Launch) -> std::result::Result<Task, String> {
         require: launch.require,
         complaints,
         fail_at: launch.fail_at,
+        change,
     })
 }

@@ -12,12 +12,13 @@
 //! | [`prepare`] | the executed file -> a verified plan |
 //! | [`agent`] | hook, let go, write the stream |
 //! | [`mod@launch`] | become the program, with the agent beside |
-//! | [`fail_at`] | failures that tests ask for |
+//! | [`fail_at`], [`change`] | failures, and broken plans, that tests ask for |
 //!
 //! Never changes the file on disk; never writes what the verifier has not accepted. Wherever the agent is killed, the
 //! program goes on as if nothing had happened, or hooked.
 
 pub mod agent;
+pub mod change;
 pub mod fail_at;
 pub mod failure;
 pub mod gadget;
@@ -31,5 +32,7 @@ pub mod remote;
 pub mod session;
 
 pub use failure::{Failure, FailureCode};
+#[cfg(feature = "test-support")]
+pub use launch::launch_changed;
 pub use launch::{Destination, Launch, launch};
 pub use session::Session;

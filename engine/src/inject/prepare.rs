@@ -34,9 +34,6 @@ pub struct Wanted {
     pub slots: Option<u32>,
     /// Threads that have a ring of their own, the others share one; `None` for the default.
     pub rings: Option<u32>,
-    /// How the plan is broken on purpose, for tests that must see that fail; it is not verified then.
-    #[cfg(feature = "sabotage")]
-    pub sabotage: Option<plan::Sabotage>,
 }
 
 impl Wanted {
@@ -48,8 +45,6 @@ impl Wanted {
             options,
             slots,
             rings: None,
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
         }
     }
 }
@@ -164,17 +159,6 @@ pub fn plan_for(
         ring,
         geometry,
     };
-    #[cfg(feature = "sabotage")]
-    if let Some(sabotage) = wanted.sabotage {
-        let plan = plan::build_broken(image, &requests, placement, sabotage).map_err(no_plan)?;
-        known.hooks = hooks(&plan);
-        known.deviations = image.deviations();
-        return Ok(Prepared {
-            plan: VerifiedPlan::unverified(plan),
-            lengths,
-            main: main_entry(image, slide)?,
-        });
-    }
     let plan = plan::build(image, &requests, placement).map_err(no_plan)?;
     known.refusals.extend(refused(&plan.refused));
     if plan.hooks.is_empty() {

@@ -119,22 +119,6 @@ pub fn build(
     builder.finish()
 }
 
-/// As [`build`], with every trampoline or the module broken in one way.
-#[cfg(feature = "sabotage")]
-pub fn build_broken(
-    image: &Image,
-    requests: &[HookRequest],
-    placement: Placement,
-    sabotage: super::Sabotage,
-) -> Result<Plan, PlanError> {
-    let mut builder = Builder::new(image, placement);
-    builder.sabotage = Some(sabotage);
-    for request in requests {
-        builder.add(request)?;
-    }
-    builder.finish()
-}
-
 struct Builder<'i, 'd> {
     image: &'i Image<'d>,
     placement: Placement,
@@ -143,8 +127,6 @@ struct Builder<'i, 'd> {
     hooks: Vec<PlannedHook>,
     refused: Vec<(String, Refusal)>,
     entries: Vec<Write>,
-    #[cfg(feature = "sabotage")]
-    sabotage: Option<super::Sabotage>,
 }
 
 impl<'i, 'd> Builder<'i, 'd> {
@@ -157,8 +139,6 @@ impl<'i, 'd> Builder<'i, 'd> {
             hooks: Vec::new(),
             refused: Vec::new(),
             entries: Vec::new(),
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
         }
     }
 
@@ -285,8 +265,6 @@ impl<'i, 'd> Builder<'i, 'd> {
                 args: request.site.args,
                 callee_stack: request.site.callee_stack,
                 raw: request.options.raw,
-                #[cfg(feature = "sabotage")]
-                sabotage: self.sabotage,
             },
             start,
         )
@@ -322,18 +300,6 @@ impl<'i, 'd> Builder<'i, 'd> {
         if end > after {
             steps.push((end, depth));
         }
-        #[cfg(feature = "sabotage")]
-        if self.sabotage == Some(super::Sabotage::PcspHole) {
-            // The return address itself is still covered, so that stack growth works and only the rest is missed.
-            let hole = trampoline.thunk + 1;
-            let framed = steps.iter().position(|&(end, _)| end >= hole)?;
-            steps.truncate(framed + 1);
-            steps[framed].0 = hole;
-        }
-        #[cfg(feature = "sabotage")]
-        if let Some(super::Sabotage::PcspOff { from, to }) = self.sabotage {
-            steps = deepened(&steps, from, to);
-        }
         Some(steps)
     }
 
@@ -364,18 +330,6 @@ impl<'i, 'd> Builder<'i, 'd> {
             });
         }
         let facts = image.facts();
-        #[cfg(feature = "sabotage")]
-        let preemptible = crate::golang::Facts {
-            func_flag_asm: None,
-            unsafe_point: None,
-            ..*facts
-        };
-        #[cfg(feature = "sabotage")]
-        let facts = if self.sabotage == Some(super::Sabotage::Preemptible) {
-            &preemptible
-        } else {
-            facts
-        };
         let first = image.first_moduledata();
         let next_field =
             first
@@ -419,12 +373,6 @@ impl<'i, 'd> Builder<'i, 'd> {
         ];
         let first_run = placement.slide.run(first);
         let new = moduledata.get().to_le_bytes().to_vec();
-        #[cfg(feature = "sabotage")]
-        let new = if self.sabotage == Some(super::Sabotage::NoModule) {
-            next.to_le_bytes().to_vec()
-        } else {
-            new
-        };
         let old = next.to_le_bytes().to_vec();
         writes.push(Write {
             kind: WriteKind::Link,
@@ -457,23 +405,6 @@ impl<'i, 'd> Builder<'i, 'd> {
     }
 }
 
-/// The steps, eight bytes deeper in `from..to`.
-#[cfg(feature = "sabotage")]
-fn deepened(steps: &[(u32, i32)], from: u32, to: u32) -> Vec<(u32, i32)> {
-    let mut start = 0;
-    let mut result = Vec::new();
-    for &(end, depth) in steps {
-        for (upto, more) in [(from, 0), (to, 8), (end, 0)] {
-            let upto = upto.min(end);
-            if upto > start {
-                result.push((upto, depth + more));
-                start = upto;
-            }
-        }
-    }
-    result
-}
-
 /// `jmp rel32` at `from` to `to` (Intel SDM vol. 2, JMP, E9 cd), if it reaches.
 fn jump(from: RunAddr, to: RunAddr) -> Option<[u8; 5]> {
     let distance = to.get().wrapping_sub(from.get().wrapping_add(5)) as i64;
@@ -484,21 +415,6 @@ fn jump(from: RunAddr, to: RunAddr) -> Option<[u8; 5]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(feature = "sabotage")]
-    #[test]
-    fn a_table_is_deepened_where_it_is_told() {
-        let steps = [(4, 0), (9, 8), (20, 40)];
-        assert_eq!(
-            deepened(&steps, 5, 7),
-            [(4, 0), (5, 8), (7, 16), (9, 8), (20, 40)]
-        );
-        assert_eq!(deepened(&steps, 0, 4), [(4, 8), (9, 8), (20, 40)]);
-        assert_eq!(
-            deepened(&steps, 8, 10),
-            [(4, 0), (8, 8), (9, 16), (10, 48), (20, 40)]
-        );
-    }
 
     #[test]
     fn a_jump_counts_from_its_own_end() {

@@ -7,8 +7,6 @@ mod render;
 mod render_module;
 mod select;
 
-#[cfg(feature = "sabotage")]
-pub use build::build_broken;
 pub use build::{HookRequest, PlanError, Sizes, build, measure};
 
 pub use render::{Document, SCHEMA, render};
@@ -152,32 +150,4 @@ pub struct Plan {
     pub module: Option<ModuleSpan>,
     /// Writes, in order.
     pub writes: Vec<Write>,
-}
-
-/// Ways to break a plan on purpose: each lacks what one rule of GO-COMPAT §6.5 demands, and tests expect it to fail.
-#[cfg(feature = "sabotage")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sabotage {
-    /// The synthetic module is written but not linked.
-    NoModule,
-    /// The `pcsp` tables end after the return address that the hooked function sees.
-    PcspHole,
-    /// The trampoline does not look whether the stack has room.
-    NoRoomCheck,
-    /// The trampoline does not step aside on the signal stack.
-    NoGsignalCheck,
-    /// The trampoline does not recognise a restart after morestack.
-    NoReentryCheck,
-    /// One word more than `f.args` is copied, both ways.
-    OneWordTooMany,
-    /// The trampoline's functions lack the unsafe-point table and the flag `ASM`.
-    Preemptible,
-    /// The `pcsp` table is eight bytes too deep over these offsets of the trampoline, such as those of one instruction.
-    PcspOff {
-        /// First byte.
-        from: u32,
-        /// One past the last byte.
-        to: u32,
-    },
 }

@@ -9,7 +9,7 @@ use super::{Relocated, length, window};
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::golang::{Abi, GoVersion, NEWEST, OLDEST};
 use crate::image::Function;
-use crate::site::{Body, Refusal, Site, decide, limits};
+use crate::site::{Body, Branch, Refusal, Site, decide, limits};
 
 /// What came of a case without a fault.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,7 +66,12 @@ fn site_case(
         } else {
             Abi::AbiInternal
         },
-        called_by_assembly: marks & 16 != 0,
+        assembly_branch: &|range| {
+            (marks & 16 != 0 && range.contains(&entry)).then_some(Branch {
+                from: LinkAddr::new(0),
+                to: entry,
+            })
+        },
         function_at: &|at| Some(("runtime.morestack_noctxt", at)),
         pcsp: &|| {
             vec![

@@ -27,7 +27,7 @@ pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
                 detail,
             ));
         }
-        if body.called_by_assembly {
+        if body.assembly_branch(0..1).is_some() {
             let detail =
                 "assembly that other assembly calls: which registers it leaves alone may matter";
             return Err(Refusal::new(

@@ -1,9 +1,10 @@
-//! One walk over all instructions of a function: does anything branch into the window, and does it call or leave?
+//! One walk over all instructions of a function: does anything branch into the window, and does it call or leave? And what
+//! assembly anywhere branches to.
 //!
 //! Linear, since Go puts no data between instructions (tables live in read-only data) and fills gaps with `int3`,
 //! zeros or NOPs.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
@@ -28,6 +29,13 @@ pub(super) fn walk(
 ) -> Result<Flow, Refusal> {
     let entry = body.function.entry;
     let length = window.bytes.len() as u64;
+    if let Some(branch) = body.assembly_branch(1..length) {
+        return Err(Refusal::new(
+            RefusalCode::BranchIntoWindow,
+            branch.to,
+            format!("a branch of assembly at {}", branch.from),
+        ));
+    }
     // An indirect jump goes to a case of a switch (1.19 and later) or out of the function; no case begins inside a
     // stack check.
     let check_covers_window = check_end
@@ -115,15 +123,16 @@ fn is_near(instruction: &Instruction) -> bool {
     )
 }
 
-/// Entries that assembly calls or jumps to. Assembly may rely on which registers other assembly leaves alone, whatever
-/// its declared convention: `runtime.clone` keeps the new thread's function in R12 across `runtime.settls`.
-pub(super) fn targets_of_assembly(image: &Image<'_>) -> HashSet<LinkAddr> {
+/// Where assembly calls or jumps to outside of itself, and from where. Assembly may rely on which registers other assembly
+/// leaves alone, whatever its declared convention: `runtime.clone` keeps the new thread's function in R12 across
+/// `runtime.settls`. And it may know another function's inside: `runtime.duffzero`, bodies that share their ends.
+pub(super) fn branches_of_assembly(image: &Image<'_>) -> BTreeMap<LinkAddr, LinkAddr> {
     let version = image.version();
     let assembly = image
         .functions()
         .iter()
         .filter(|function| policy::is_assembly(version, function.flags, function.has_locals_map));
-    let mut targets = HashSet::new();
+    let mut branches = BTreeMap::new();
     for function in assembly {
         let code = image
             .bytes(function.entry, function.size as usize)
@@ -135,11 +144,11 @@ pub(super) fn targets_of_assembly(image: &Image<'_>) -> HashSet<LinkAddr> {
         for instruction in Decoder::with_ip(64, code, function.entry.get(), DecoderOptions::NONE) {
             let target = instruction.near_branch_target();
             if is_near(&instruction) && !(function.entry.get()..end).contains(&target) {
-                targets.insert(LinkAddr::new(target));
+                branches.insert(LinkAddr::new(target), LinkAddr::new(instruction.ip()));
             }
         }
     }
-    targets
+    branches
 }
 
 /// Checks that assembly uses the stack above its frame as it is declared to. What lies beyond the declared arguments,
@@ -198,12 +207,21 @@ impl Arguments {
     }
 }
 
-/// Whether RSP gets a value that has nothing to do with its old one, or is aligned.
+/// Whether RSP gets a value that has nothing to do with its old one, or by an amount that no table can know.
 fn sets_stack_pointer(instruction: &Instruction) -> bool {
-    instruction.op0_kind() == OpKind::Register
-        && instruction.op0_register() == Register::RSP
-        && matches!(
-            instruction.mnemonic(),
-            Mnemonic::Mov | Mnemonic::And | Mnemonic::Lea | Mnemonic::Xchg | Mnemonic::Pop
-        )
+    if instruction.op0_kind() != OpKind::Register || instruction.op0_register() != Register::RSP {
+        // `xchg reg,rsp` is written in either order.
+        let second = instruction.op1_kind() == OpKind::Register
+            && instruction.op1_register() == Register::RSP;
+        return match instruction.mnemonic() {
+            Mnemonic::Xchg | Mnemonic::Xadd => second,
+            mnemonic => matches!(mnemonic, Mnemonic::Enter | Mnemonic::Leave),
+        };
+    }
+    match instruction.mnemonic() {
+        Mnemonic::Add | Mnemonic::Sub => instruction.op1_kind() == OpKind::Register,
+        // These read it.
+        Mnemonic::Cmp | Mnemonic::Test => false,
+        _ => true,
+    }
 }

@@ -20,7 +20,8 @@ mod refusal;
 pub mod table;
 mod window;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use iced_x86::Instruction;
 use serde::{Deserialize, Serialize};
@@ -87,13 +88,28 @@ pub struct Body<'d, 'q> {
     pub compiled_abi: Abi,
     /// Name and entry of the function that holds an address.
     pub function_at: &'q dyn Fn(LinkAddr) -> Option<(&'d str, LinkAddr)>,
-    /// Whether assembly calls or jumps to this function.
-    pub called_by_assembly: bool,
+    /// A branch of assembly, from outside of that, to an address in this range.
+    pub assembly_branch: &'q dyn Fn(Range<LinkAddr>) -> Option<Branch>,
     /// The function's `pcsp` table, as [`Image::pcsp`] gives it.
     pub pcsp: &'q dyn Fn() -> Vec<(LinkAddr, i32)>,
 }
 
+/// A branch from one function into another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Branch {
+    /// The branch.
+    pub from: LinkAddr,
+    /// Where it goes.
+    pub to: LinkAddr,
+}
+
 impl Body<'_, '_> {
+    /// A branch of assembly to one of these bytes of the function.
+    fn assembly_branch(&self, bytes: Range<u64>) -> Option<Branch> {
+        let at = |offset| self.function.entry.checked_add(offset);
+        (self.assembly_branch)(at(bytes.start)?..at(bytes.end)?)
+    }
+
     fn is_assembly(&self) -> bool {
         policy::is_assembly(
             self.version,
@@ -107,7 +123,8 @@ impl Body<'_, '_> {
 pub struct Finder<'i, 'd> {
     image: &'i Image<'d>,
     compiled_abi: Abi,
-    called_by_assembly: HashSet<LinkAddr>,
+    /// Where assembly branches to, and from where.
+    assembly_branches: BTreeMap<LinkAddr, LinkAddr>,
 }
 
 impl<'i, 'd> Finder<'i, 'd> {
@@ -126,11 +143,11 @@ impl<'i, 'd> Finder<'i, 'd> {
             Some((f, code)) if prologue::begins_with_load_of_g(code, f.entry) => Abi::Abi0,
             _ => image.facts().compiled_abi,
         };
-        let called_by_assembly = flow::targets_of_assembly(image);
+        let assembly_branches = flow::branches_of_assembly(image);
         Self {
             image,
             compiled_abi,
-            called_by_assembly,
+            assembly_branches,
         }
     }
 
@@ -151,7 +168,10 @@ impl<'i, 'd> Finder<'i, 'd> {
             code,
             version: self.image.version(),
             compiled_abi: self.compiled_abi,
-            called_by_assembly: self.called_by_assembly.contains(&function.entry),
+            assembly_branch: &|range| {
+                let (&to, &from) = self.assembly_branches.range(range).next()?;
+                Some(Branch { from, to })
+            },
             function_at: &|at| self.image.function_at(at).map(|f| (f.name, f.entry)),
             pcsp: &|| self.image.pcsp(function).collect(),
         };

@@ -65,7 +65,7 @@ codes! {
     Undecodable = "undecodable": "The function holds bytes that are no instruction.",
     Breakpoint = "breakpoint": "A breakpoint stands at the entry.",
     AlreadyPatched = "already-patched": "The entry jumps out of the program's own code.",
-    BranchIntoWindow = "branch-into-window": "A branch of the function goes into the bytes that the jump would replace.",
+    BranchIntoWindow = "branch-into-window": "A branch of the function, or of assembly, goes into the bytes that the jump would replace.",
     WindowLoops = "window-loops": "An instruction to be displaced branches back to the entry.",
     IndirectJump = "indirect-jump": "An indirect jump could go into the bytes that the jump would replace.",
     DisplacedCall = "displaced-call": "A call would be displaced, and its return address with it.",

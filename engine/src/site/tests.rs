@@ -17,7 +17,8 @@ struct Case {
     flags: u8,
     args_map: bool,
     locals_map: bool,
-    called_by_assembly: bool,
+    /// Bytes of the function that assembly branches to.
+    assembly_branches: &'static [u64],
     depth: i32,
 }
 
@@ -30,7 +31,7 @@ fn compiled(code: &[u8]) -> Case {
         flags: 0,
         args_map: true,
         locals_map: true,
-        called_by_assembly: false,
+        assembly_branches: &[],
         depth: 0,
     }
 }
@@ -66,7 +67,15 @@ impl Case {
             } else {
                 Abi::Abi0
             },
-            called_by_assembly: self.called_by_assembly,
+            assembly_branch: &|range| {
+                let mut targets = self.assembly_branches.iter();
+                let to = targets.find_map(|&offset| {
+                    let to = ENTRY.checked_add(offset)?;
+                    range.contains(&to).then_some(to)
+                })?;
+                let from = LinkAddr::new(OTHER);
+                Some(Branch { from, to })
+            },
             function_at: &|at| match at.get() {
                 MORESTACK..MORESTACKC => {
                     Some(("runtime.morestack_noctxt", LinkAddr::new(MORESTACK)))
@@ -371,6 +380,27 @@ fn arguments_must_be_known_and_small() {
 }
 
 #[test]
+fn assembly_may_know_the_inside_of_any_function() {
+    let code = after_window(&[0xc3]);
+    for (branches, refused) in [
+        (&[0][..], None),
+        (&[1], Some(RefusalCode::BranchIntoWindow)),
+        (&[4], Some(RefusalCode::BranchIntoWindow)),
+        (&[5], None),
+    ] {
+        let case = Case {
+            assembly_branches: branches,
+            ..compiled(&code)
+        };
+        assert_eq!(
+            case.find().err().map(|refusal| refusal.code),
+            refused,
+            "{branches:?}"
+        );
+    }
+}
+
+#[test]
 fn assembly_must_be_declared_and_keep_to_it() {
     let code = after_window(&[0xc3]);
     assert_eq!(assembly(&code).find().unwrap().abi, Abi::Abi0);
@@ -392,12 +422,22 @@ fn assembly_must_be_declared_and_keep_to_it() {
     );
     assert_eq!(
         Case {
-            called_by_assembly: true,
+            assembly_branches: &[0],
             ..assembly(&code)
         }
         .refused(),
         RefusalCode::PrivateAbi
     );
+    // and rsp,-32; sub rsp,rax; xchg rax,rsp; leave
+    for switch in [
+        &[0x48, 0x83, 0xe4, 0xe0][..],
+        &[0x48, 0x29, 0xc4],
+        &[0x48, 0x94],
+        &[0xc9],
+    ] {
+        let switched = [&NOP5[..], switch, &[0xc3]].concat();
+        assert_eq!(assembly(&switched).refused(), RefusalCode::SpecialFrame);
+    }
     // mov rax,[rsp+0x18] is the third word of two.
     let beyond = [&NOP5[..], &[0x48, 0x8b, 0x44, 0x24, 0x18, 0xc3]].concat();
     assert_eq!(assembly(&beyond).refused(), RefusalCode::ArgsMismatch);

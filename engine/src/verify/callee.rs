@@ -1,5 +1,5 @@
-//! What a hook says of the hooked function itself, against the function's own bytes: its ABI and what it needs below its
-//! entry. The room check of the trampoline is worth as much as these.
+//! What a hook says that the hooked function needs below its entry, against the function's own bytes: the room check of the
+//! trampoline is worth as much as that.
 
 use iced_x86::{
     Code as Op, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
@@ -29,22 +29,11 @@ pub(super) fn check(
         return;
     };
     let code = || Decoder::with_ip(64, text, link.get(), DecoderOptions::NONE).into_iter();
-    findings.check(
-        hook.abi == Abi::Abi0 || !loads_g(code()),
-        Code::Hook,
-        hook.entry,
-        || {
-            (
-                "ABIInternal".to_owned(),
-                "ABI0: the function loads g itself".to_owned(),
-            )
-        },
-    );
     match hook.callee_stack {
         CalleeStack::Nosplit => {}
         CalleeStack::Checked => {
             findings.check(
-                checks_stack(code(), hook.abi),
+                end_of_check(code(), hook.abi).is_some(),
                 Code::Hook,
                 hook.entry,
                 || {
@@ -56,7 +45,8 @@ pub(super) fn check(
             );
         }
         CalleeStack::Leaf(frame) => {
-            let deepest = original.deepest_stack(link);
+            let steps = original.stack_steps(link);
+            let deepest = steps.iter().map(|(_, depth)| *depth).max();
             findings.check(
                 deepest.is_some_and(|depth| i64::from(depth) <= i64::from(frame)),
                 Code::Hook,
@@ -99,12 +89,12 @@ fn tls_load(instruction: &Instruction) -> bool {
 }
 
 /// The function begins by loading g (`mov reg, fs:[…]`, in position-independent code after an immediate or an address).
-fn loads_g(code: impl Iterator<Item = Instruction>) -> bool {
+pub(super) fn loads_g(code: impl Iterator<Item = Instruction>) -> bool {
     code.take(2).any(|i| tls_load(&i))
 }
 
-/// Before anything is called or left there is a read of a stack guard of g, and a conditional jump on it.
-fn checks_stack(code: impl Iterator<Item = Instruction>, abi: Abi) -> bool {
+/// Before anything is called or left there is a read of a stack guard of g, and a conditional jump on it: where that ends.
+pub(super) fn end_of_check(code: impl Iterator<Item = Instruction>, abi: Abi) -> Option<u64> {
     let mut g = match abi {
         Abi::AbiInternal => Some(Register::R14),
         Abi::Abi0 => None,
@@ -112,7 +102,7 @@ fn checks_stack(code: impl Iterator<Item = Instruction>, abi: Abi) -> bool {
     let mut read = false;
     for instruction in code.take(CHECK_LENGTH) {
         if instruction.code() == Op::INVALID {
-            return false;
+            return None;
         }
         if tls_load(&instruction) {
             g = Some(instruction.op0_register());
@@ -126,12 +116,12 @@ fn checks_stack(code: impl Iterator<Item = Instruction>, abi: Abi) -> bool {
             FlowControl::ConditionalBranch if read => {
                 let code = instruction.condition_code();
                 if code == iced_x86::ConditionCode::be {
-                    return true;
+                    return Some(instruction.next_ip());
                 }
             }
             FlowControl::ConditionalBranch => {}
-            _ => return false,
+            _ => return None,
         }
     }
-    false
+    None
 }

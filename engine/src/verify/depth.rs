@@ -102,7 +102,7 @@ fn walk(hook: &PlannedHook, bytes: &[u8]) -> Result<Vec<Option<i32>>, Finding> {
 }
 
 /// By how much an instruction makes the distance to the return address larger, if that can be said.
-fn change(info: &mut InstructionInfoFactory, instruction: &Instruction) -> Option<i32> {
+pub(super) fn change(info: &mut InstructionInfoFactory, instruction: &Instruction) -> Option<i32> {
     let to_rsp =
         instruction.op0_kind() == OpKind::Register && instruction.op0_register() == Register::RSP;
     match instruction.mnemonic() {

@@ -8,10 +8,10 @@
 use iced_x86::{Code as Op, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind};
 
 use crate::addr::RunAddr;
-use crate::plan::{Plan, PlannedHook};
+use crate::plan::PlannedHook;
 
 use super::writes::Memory;
-use super::{Findings, Original, RejectionCode as Code};
+use super::{Findings, RejectionCode as Code};
 
 /// Bytes of the jump back.
 const JUMP: u64 = 5;
@@ -24,16 +24,10 @@ struct Window<'a> {
     new: &'a [u8],
 }
 
-type Finding = (Code, RunAddr, String, String);
+pub(super) type Finding = (Code, RunAddr, String, String);
 
 /// Checks one hook.
-pub(super) fn check(
-    original: &dyn Original,
-    plan: &Plan,
-    hook: &PlannedHook,
-    memory: &Memory,
-    findings: &mut Findings,
-) {
+pub(super) fn check(hook: &PlannedHook, memory: &Memory, findings: &mut Findings) {
     let span = hook.trampoline;
     let Some(new) = memory.code.range(span.reloc, span.end) else {
         findings.add(
@@ -48,14 +42,6 @@ pub(super) fn check(
     if let Err((code, at, found, expected)) = result {
         findings.add(code, at, found, expected);
     }
-    if let Some((at, target)) = jump_inside(original, plan, hook) {
-        findings.add(
-            Code::Displaced,
-            at,
-            format!("a jump to {target}"),
-            "no jump into the displaced bytes",
-        );
-    }
 }
 
 fn ends_function(instruction: &Instruction) -> bool {
@@ -66,7 +52,7 @@ fn ends_function(instruction: &Instruction) -> bool {
 }
 
 /// The instructions of the window, up to one that ends the function; only fillers may follow that.
-fn decode(hook: &PlannedHook) -> Result<Vec<Instruction>, Finding> {
+pub(super) fn decode(hook: &PlannedHook) -> Result<Vec<Instruction>, Finding> {
     let mut decoder = Decoder::with_ip(64, &hook.window, hook.entry.get(), DecoderOptions::NONE);
     let mut list = Vec::new();
     while decoder.can_decode() {
@@ -337,26 +323,4 @@ fn is_jrcxz(instruction: &Instruction) -> bool {
         instruction.mnemonic(),
         Mnemonic::Jcxz | Mnemonic::Jecxz | Mnemonic::Jrcxz
     )
-}
-
-/// A jump of the function, behind its window, into the displaced bytes (their first one excepted: the jump there leads to
-/// the trampoline, which recognises its own frame).
-fn jump_inside(
-    original: &dyn Original,
-    plan: &Plan,
-    hook: &PlannedHook,
-) -> Option<(RunAddr, RunAddr)> {
-    let link = plan.placement.slide.link(hook.entry);
-    let text = original.bytes(link, hook.size as usize)?;
-    let first = hook.window.len();
-    let entry = hook.entry.get();
-    let inside = entry.checked_add(1)?..entry.checked_add(first as u64)?;
-    let rest = text.get(first..)?;
-    let decoder = Decoder::with_ip(64, rest, inside.end, DecoderOptions::NONE);
-    decoder
-        .into_iter()
-        .filter(|i| i.code() != Op::INVALID && i.op0_kind() == OpKind::NearBranch64)
-        .map(|i| (RunAddr::new(i.ip()), i.near_branch64()))
-        .find(|(_, target)| inside.contains(target))
-        .map(|(at, target)| (at, RunAddr::new(target)))
 }

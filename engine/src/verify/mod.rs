@@ -8,7 +8,10 @@
 //!
 //! | file | claim |
 //! |---|---|
-//! | `callee` | what a hook says of the function's ABI and stack need is what the function's own bytes say |
+//! | `policy` | the function may run under a frame, and the program does not hash the bytes that change |
+//! | `abi`, `callee` | what a hook says of the function's ABI and stack need is what the function's own bytes say |
+//! | `window` | the displaced instructions may run elsewhere: none faults, calls, or does more than the function's own business |
+//! | `targets` | nothing branches into the displaced bytes, neither the function itself nor any assembly |
 //! | `writes` | each write is at its place, in order, over the bytes that the file has there; nothing overlaps |
 //! | `symbolic/`, `frame`, `guards`, `entry`, `exit`, `record` | each trampoline, on **every** path, does what the contract says and nothing else |
 //! | `displaced` | the relocated window is equivalent to the original one, and control leaves it to the right places |
@@ -18,6 +21,7 @@
 //! Every byte that a plan writes is claimed by exactly one of these rules, or must be a filler: a changed bit does not pass
 //! unless it leaves the meaning as it was.
 
+mod abi;
 mod callee;
 mod depth;
 mod displaced;
@@ -27,9 +31,13 @@ mod frame;
 mod guards;
 mod module;
 mod original;
+mod policy;
+mod program;
 mod record;
 mod spec;
 mod symbolic;
+mod targets;
+mod window;
 mod writes;
 
 #[cfg(test)]
@@ -54,10 +62,10 @@ impl VerifiedPlan {
         &self.plan
     }
 
-    /// A plan that nobody checked, for tests that must see a broken hook fail.
-    #[cfg(feature = "sabotage")]
+    /// A plan that nobody checked, for tests that must see a broken hook fail. What is built for use has no such thing.
+    #[cfg(feature = "test-support")]
     #[must_use]
-    pub fn unverified(plan: Plan) -> Self {
+    pub fn unchecked_for_tests(plan: Plan) -> Self {
         Self { plan }
     }
 
@@ -94,6 +102,16 @@ pub enum RejectionCode {
     Placement,
     /// A hook is not the function, window or number that it says.
     Hook,
+    /// A function that must not run under a frame, or bytes that the program hashes.
+    Forbidden,
+    /// The function takes its arguments in another way than the hook says, or in one that nobody knows.
+    Abi,
+    /// A displaced instruction may fault.
+    MayFault,
+    /// A displaced instruction may not run in a trampoline for another reason.
+    Unmovable,
+    /// Something branches, or may branch, into the displaced bytes.
+    BranchTarget,
     /// A write's kind, order, length or range.
     Write,
     /// What a write expects to find is not what the file has there.
@@ -114,8 +132,10 @@ pub enum RejectionCode {
     Frame,
     /// Registers, results, stack or return address at the end.
     Exit,
-    /// The record: its contents, address, order, publication or the count of lost ones.
+    /// The record: its contents, its address, or the count of lost ones.
     Record,
+    /// A record, or one of several that belong together, becomes visible before all of it is written.
+    Order,
     /// A displaced instruction and its relocated form differ.
     Displaced,
     /// The map of displaced instructions.
@@ -133,6 +153,11 @@ impl std::fmt::Display for RejectionCode {
         f.write_str(match self {
             Self::Placement => "placement",
             Self::Hook => "hook",
+            Self::Forbidden => "forbidden",
+            Self::Abi => "abi",
+            Self::MayFault => "may-fault",
+            Self::Unmovable => "unmovable",
+            Self::BranchTarget => "branch-target",
             Self::Write => "write",
             Self::Old => "old",
             Self::Entry => "entry",
@@ -144,6 +169,7 @@ impl std::fmt::Display for RejectionCode {
             Self::Frame => "frame",
             Self::Exit => "exit",
             Self::Record => "record",
+            Self::Order => "order",
             Self::Displaced => "displaced",
             Self::Moved => "moved",
             Self::Depth => "depth",
@@ -222,9 +248,12 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
     findings.end()?;
     let mut findings = Findings::default();
     let depths = module::check(original, plan, &memory, &mut findings);
+    if !plan.hooks.is_empty() {
+        preconditions(original, plan, &mut findings);
+    }
     for (hook, steps) in plan.hooks.iter().zip(&depths) {
         callee::check(original, plan, hook, &mut findings);
-        displaced::check(original, plan, hook, &memory, &mut findings);
+        displaced::check(hook, &memory, &mut findings);
         depth::check(original, plan, hook, steps, &memory, &mut findings);
     }
     findings.end()?;
@@ -233,4 +262,15 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
         frame::check(original, plan, hook, &memory, &mut findings);
     }
     findings.end()
+}
+
+/// What must hold of the hooked functions, whatever is written.
+fn preconditions(original: &dyn Original, plan: &Plan, findings: &mut Findings) {
+    let program = program::Program::of(original);
+    for hook in &plan.hooks {
+        policy::check(original, &program, plan, hook, findings);
+        abi::check(original, &program, plan, hook, findings);
+        window::check(original, plan, hook, findings);
+        targets::check(original, &program, plan, hook, findings);
+    }
 }

@@ -1,8 +1,8 @@
 //! What the verifier asks of the program as it was: a trait, so that it can be tested on made-up programs.
 
 use crate::addr::LinkAddr;
-use crate::golang::Facts;
-use crate::image::Image;
+use crate::golang::{Facts, GoVersion};
+use crate::image::{Function, Image};
 
 /// A function of the original program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,11 +15,33 @@ pub struct OriginalFunction<'a> {
     pub size: u32,
     /// `_func.args`, where known.
     pub args: Option<u32>,
+    /// `_func.flag`; 0 where the version has none.
+    pub flags: u8,
+    /// Whether it has a map of the pointers in its arguments.
+    pub has_args_map: bool,
+    /// Whether it has one of those in its locals.
+    pub has_locals_map: bool,
+}
+
+impl<'a> From<&Function<'a>> for OriginalFunction<'a> {
+    fn from(function: &Function<'a>) -> Self {
+        Self {
+            name: function.name,
+            entry: function.entry,
+            size: function.size,
+            args: function.args,
+            flags: function.flags,
+            has_args_map: function.has_args_map,
+            has_locals_map: function.has_locals_map,
+        }
+    }
 }
 
 /// The program that a plan was made for.
 pub trait Original {
-    /// What holds for its Go version.
+    /// Its Go version.
+    fn version(&self) -> GoVersion;
+    /// What holds for that.
     fn facts(&self) -> &Facts;
     /// Built with `-race`.
     fn is_race(&self) -> bool;
@@ -35,15 +57,20 @@ pub trait Original {
     fn last_moduledatap(&self) -> Option<LinkAddr>;
     /// Lowest and one past the highest address of the loaded segments.
     fn extent(&self) -> (LinkAddr, LinkAddr);
+    /// All functions.
+    fn functions(&self) -> Box<dyn Iterator<Item = OriginalFunction<'_>> + '_>;
     /// The function that holds `pc`.
     fn function_at(&self, pc: LinkAddr) -> Option<OriginalFunction<'_>>;
     /// What the program's own line table says about the distance to the return address at `pc`.
     fn stack_delta(&self, pc: LinkAddr) -> Option<i32>;
-    /// The largest such distance in the function that holds `pc`.
-    fn deepest_stack(&self, pc: LinkAddr) -> Option<i32>;
+    /// All of these distances in the function that holds `pc`: each holds below an address.
+    fn stack_steps(&self, pc: LinkAddr) -> Vec<(LinkAddr, i32)>;
 }
 
 impl Original for Image<'_> {
+    fn version(&self) -> GoVersion {
+        Image::version(self)
+    }
     fn facts(&self) -> &Facts {
         Image::facts(self)
     }
@@ -68,13 +95,11 @@ impl Original for Image<'_> {
     fn extent(&self) -> (LinkAddr, LinkAddr) {
         Image::extent(self)
     }
+    fn functions(&self) -> Box<dyn Iterator<Item = OriginalFunction<'_>> + '_> {
+        Box::new(Image::functions(self).iter().map(OriginalFunction::from))
+    }
     fn function_at(&self, pc: LinkAddr) -> Option<OriginalFunction<'_>> {
-        Image::function_at(self, pc).map(|function| OriginalFunction {
-            name: function.name,
-            entry: function.entry,
-            size: function.size,
-            args: function.args,
-        })
+        Image::function_at(self, pc).map(OriginalFunction::from)
     }
     fn stack_delta(&self, pc: LinkAddr) -> Option<i32> {
         let function = Image::function_at(self, pc)?;
@@ -82,8 +107,9 @@ impl Original for Image<'_> {
             .find(|&(end, _)| pc < end)
             .map(|(_, delta)| delta)
     }
-    fn deepest_stack(&self, pc: LinkAddr) -> Option<i32> {
-        let function = Image::function_at(self, pc)?;
-        self.pcsp(function).map(|(_, delta)| delta).max()
+    fn stack_steps(&self, pc: LinkAddr) -> Vec<(LinkAddr, i32)> {
+        Image::function_at(self, pc)
+            .map(|function| self.pcsp(function).collect())
+            .unwrap_or_default()
     }
 }

@@ -141,7 +141,7 @@ fn published(
             Some((last, stores)) if *last == publish || *last == add => stores,
             _ => {
                 return Err(wrong(
-                    Code::Record,
+                    Code::Order,
                     show_events(terms, &state.events),
                     format!("{} last", show_events(terms, &[publish])),
                 ));
@@ -158,7 +158,7 @@ fn published(
             Some((first, stores)) if *first == reserve => stores,
             _ => {
                 return Err(wrong(
-                    Code::Record,
+                    Code::Order,
                     show_events(terms, &state.events),
                     format!("{} first", show_events(terms, &[reserve])),
                 ));
@@ -171,14 +171,37 @@ fn published(
         let expected = contents(spec, terms, state, frame, head, record);
         written += one(terms, stores, at, &expected, own)?;
     }
-    if written == stores.len() {
-        Ok(())
-    } else {
-        Err(wrong(
+    if written != stores.len() {
+        return Err(wrong(
             Code::Record,
             show_events(terms, stores),
             format!("stores into {records} record(s) alone"),
+        ));
+    }
+    // Whoever sees the first record of a call looks at the others without asking whether they are there.
+    let first = record_address(spec, terms, base, head, 0);
+    if own
+        || stores
+            .last()
+            .is_some_and(|last| publishes(terms, last, first))
+    {
+        Ok(())
+    } else {
+        Err(wrong(
+            Code::Order,
+            show_events(terms, stores),
+            "the sequence word of the first record written last of all",
         ))
+    }
+}
+
+/// Whether a store writes the sequence word of the record at `at`.
+fn publishes(terms: &Terms, store: &Event, at: Val) -> bool {
+    match *store {
+        Event::Store { address, .. } => terms
+            .distance(address, at)
+            .is_some_and(|place| (0..SEQUENCE as i64).contains(&place)),
+        _ => false,
     }
 }
 
@@ -225,7 +248,7 @@ fn one(
         // Readers of the shared ring take the sequence word as the sign that the record is whole.
         if sequenced && !own {
             return Err(wrong(
-                Code::Record,
+                Code::Order,
                 show_events(terms, stores),
                 "the sequence word written last",
             ));

@@ -3,13 +3,16 @@
 //!
 //! `harness/docs/MUTANTS.md` is the table. Every run checks that its survivors are exactly the explained ones, and tries a
 //! sample of its mutants again. `GONDWANA_MUTANTS=all` tries all of them, in an hour or so; `GONDWANA_MUTANTS=write` does that
-//! and writes the table. `all:27` and `write:27` are about the targets of Go 1.27 only: of the others the lines stay.
-//! `render` tries nothing: it writes the table with new explanations.
+//! and writes the table. `carry` writes it after trampolines have changed: what was caught is tried at its instruction first,
+//! in the scenario that caught it, and what nothing showed only needs to be rejected still; all else is tried as by `write`.
+//! `all:27`, `write:27` and `carry:27` are about the targets of Go 1.27 only: of the others the lines stay. `render` tries
+//! nothing: it writes the table with new explanations.
 //!
 //! This test has a `main` of its own (`harness = false`) and one thread: copies of a machine are made by fork.
 
 mod explained;
-mod mutant;
+#[path = "../mutate/mod.rs"]
+mod mutate;
 mod table;
 mod trial;
 
@@ -23,6 +26,7 @@ use gondwana_harness::testbins;
 use gondwana_harness::toolchain::Toolchains;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use mutate::Mutation;
 use table::{Fate, Row, Table};
 use trial::Bench;
 
@@ -61,18 +65,21 @@ fn main() -> ExitCode {
     });
     trials.push(match choice {
         None => Trial::test("a sample of the table is as it says", || failed(sample())),
-        Some(("all", Ok(minor))) => {
-            Trial::test("the table is as it says", move || failed(all(minor, false)))
-        }
+        Some(("all", Ok(minor))) => Trial::test("the table is as it says", move || {
+            failed(all(minor, Then::Compare))
+        }),
         Some(("render", Ok(None))) => Trial::test("the table is rendered", || {
             failed(Table::read().and_then(|table| table.write()))
         }),
         Some(("write", Ok(minor))) => {
-            Trial::test("the table is written", move || failed(all(minor, true)))
+            Trial::test("the table is written", move || failed(all(minor, Then::Write)))
         }
+        Some(("carry", Ok(minor))) => Trial::test("the table is carried over", move || {
+            failed(all(minor, Then::Carry))
+        }),
         Some(_) => {
             eprintln!(
-                "{CHOICE} is not understood; expected `all`, `write`, `all:27`, `write:27` or `render`"
+                "{CHOICE} is not understood; expected `all`, `write` or `carry`, each also as `all:27`, or `render`"
             );
             return ExitCode::from(2);
         }
@@ -104,13 +111,29 @@ fn case(program: &std::path::Path, file: &[u8], subject: &str) -> Result<Disturb
     })
 }
 
+/// Whether a mutant is one of a series, one for each instruction.
+const fn is_one_of_many(mutant: &Mutation) -> bool {
+    matches!(mutant, Mutation::Depth(_) | Mutation::Deleted(_))
+}
+
 /// Name of a target in the table.
 fn target(minor: u16, subject: &str) -> String {
     format!("go1.{minor} {subject}")
 }
 
+/// What is done with what was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It must be what the table says.
+    Compare,
+    /// It becomes the table.
+    Write,
+    /// It becomes the table, and the table's lines say what to try first.
+    Carry,
+}
+
 /// Tries all mutants, of one minor version or of all.
-fn all(only: Option<u16>, write: bool) -> Result<()> {
+fn all(only: Option<u16>, then: Then) -> Result<()> {
     let mut undecided = Vec::new();
     let mut wrong = Vec::new();
     let targets = TARGETS.into_iter();
@@ -118,12 +141,18 @@ fn all(only: Option<u16>, write: bool) -> Result<()> {
         let mut rows = Vec::new();
         let (program, file) = program(minor)?;
         let bench = Bench::new(&case(&program, &file, subject)?, &file)?;
+        let mut known = Table::read()?.of(&target(minor, subject));
         for mutant in bench.mutants()? {
-            if series == Series::None && mutant.is_one_of_many() {
+            if series == Series::None && is_one_of_many(&mutant) {
                 continue;
             }
             // One that cannot be decided is no reason to lose the others' hour.
-            let fate = match bench.fate(&mutant) {
+            let before = known.next(&mutant.to_string());
+            let fate = match before.filter(|_| then == Then::Carry) {
+                Some(fate) => bench.carried(&mutant, &fate),
+                None => bench.fate(&mutant),
+            };
+            let fate = match fate {
                 Ok(fate) => fate,
                 Err(error) => {
                     undecided.push(format!("{}: {error:#}", target(minor, subject)));
@@ -139,7 +168,7 @@ fn all(only: Option<u16>, write: bool) -> Result<()> {
             rows.push(row);
         }
         let name = target(minor, subject);
-        if write {
+        if then != Then::Compare {
             // After each target, so that a run that is interrupted leaves what it has found.
             let order = TARGETS.map(|(minor, subject, _)| target(minor, subject));
             Table::read()?.with(&name, rows, &order).write()?;
@@ -165,7 +194,7 @@ fn sample() -> Result<()> {
         let bench = Bench::new(&case(&program, &file, subject)?, &file)?;
         let mut numbered = 0;
         for mutant in bench.mutants()? {
-            if mutant.is_one_of_many() {
+            if is_one_of_many(&mutant) {
                 numbered += 1;
                 if series == Series::None || numbered % SAMPLE != 0 {
                     continue;

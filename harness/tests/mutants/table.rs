@@ -1,5 +1,6 @@
 //! The table of mutants: `harness/docs/MUTANTS.md`, written and read.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
@@ -208,6 +209,17 @@ impl Table {
             .with_context(|| format!("the table has no line `{mutant}` of {target}"))
     }
 
+    /// The lines of one target, to be asked for in order.
+    pub(crate) fn of(self, target: &str) -> Lines {
+        let rows = self.rows.into_iter().filter(|row| row.target == target);
+        let mut fates: BTreeMap<String, VecDeque<Fate>> = BTreeMap::new();
+        for row in rows {
+            let name = without_offsets(&row.mutant);
+            fates.entry(name).or_default().push_back(row.fate);
+        }
+        Lines { fates }
+    }
+
     /// The table with these rows for one target, and the targets in this order.
     pub(crate) fn with(mut self, target: &str, rows: Vec<Row>, order: &[String]) -> Self {
         self.rows.retain(|row| row.target != target);
@@ -236,6 +248,29 @@ impl Table {
         }
         Ok(wrong)
     }
+}
+
+/// The lines of one target by their mutants' names without offsets, so that they are found after trampolines have changed:
+/// the third deletion of a `je` stays the third.
+pub(crate) struct Lines {
+    fates: BTreeMap<String, VecDeque<Fate>>,
+}
+
+impl Lines {
+    /// What became of the next mutant of this name.
+    pub(crate) fn next(&mut self, mutant: &str) -> Option<Fate> {
+        self.fates.get_mut(&without_offsets(mutant))?.pop_front()
+    }
+}
+
+/// `without 00c je 2b0` is `without je`: the place, and a branch's target, are hexadecimal words.
+fn without_offsets(mutant: &str) -> String {
+    let is_offset = |word: &&str| {
+        let hexadecimal = word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hexadecimal && !matches!(*word, "adc" | "add" | "dec")
+    };
+    let words = mutant.split(' ').filter(|word| !is_offset(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `KIND, SCENARIO, step N`, [`EXECUTED`], [`NOT_EXECUTED`] or `**survives**`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use gondwana_engine::image::Image;
-use gondwana_engine::verify::{VerifiedPlan, verify};
+use gondwana_engine::verify::verify;
 use gondwana_harness::disturb::Expected;
 use gondwana_harness::disturb::case::Disturbed;
 use gondwana_harness::disturb::cell::{self, Answer, Cell, Means};
@@ -13,12 +13,15 @@ use gondwana_harness::disturb::kind::Kind;
 use gondwana_harness::disturb::session::{AtCall, Session};
 use gondwana_harness::machine::Trouble;
 
-use crate::mutant::Mutant;
+use crate::mutate::{self, Mutation, Site};
 use crate::table::{Catch, Fate};
 
 /// Kinds whose effect depends on the instruction at which they come; of the others each is tried once on the way in and
 /// once on the way out.
 const EVERYWHERE: [Kind; 3] = [Kind::Sigurg, Kind::Sigprof, Kind::Gc];
+
+/// How the trouble begins that is none of the program's: its plan cannot be broken so.
+const CANNOT: &str = "cannot be broken: ";
 
 /// Where one instruction is broken, they are tried there, and before one of so many others.
 const ELSEWHERE: usize = 4;
@@ -81,17 +84,17 @@ impl<'p> Bench<'p> {
     }
 
     /// All mutants of the plan for this program.
-    pub(crate) fn mutants(&self) -> Result<Vec<Mutant>> {
+    pub(crate) fn mutants(&self) -> Result<Vec<Mutation>> {
         match self.scenarios.first() {
-            Some((_, session, _)) => Ok(Mutant::all(&session.plan()?)),
+            Some((_, session, _)) => Mutation::all(&session.plan()?),
             None => Ok(Vec::new()),
         }
     }
 
     /// Tries everything until something catches it.
-    pub(crate) fn fate(&self, mutant: &Mutant) -> Result<Fate> {
-        let site = mutant.site();
-        let executed = site.is_none_or(|site| self.executed.contains(&site.offset.into()));
+    pub(crate) fn fate(&self, mutant: &Mutation) -> Result<Fate> {
+        let site = site(mutant);
+        let executed = self.is_executed(mutant);
         // Most are caught where they are, so that is looked at first.
         let places = match site {
             Some(site) => vec![Only::At(site.offset.into()), Only::Every(ELSEWHERE)],
@@ -99,7 +102,7 @@ impl<'p> Bench<'p> {
         };
         for only in places.into_iter().filter(|_| executed) {
             for (scenario, session, expected) in &self.scenarios {
-                if let Some(catch) = run(*scenario, session, expected, mutant, only)? {
+                if let Some(catch) = self.run(*scenario, session, expected, mutant, only)? {
                     return Ok(Fate::Caught(catch));
                 }
             }
@@ -110,11 +113,45 @@ impl<'p> Bench<'p> {
         })
     }
 
+    /// Tries first what an older table says of it.
+    pub(crate) fn carried(&self, mutant: &Mutation, before: &Fate) -> Result<Fate> {
+        let rejected = self.rejection(mutant)?;
+        match (before, rejected) {
+            (Fate::Rejected { .. }, Some(what)) => {
+                let executed = self.is_executed(mutant);
+                return Ok(Fate::Rejected { executed, what });
+            }
+            (Fate::Survived, None) => return Ok(Fate::Survived),
+            _ => {}
+        }
+        if let Fate::Caught(by) = before {
+            let only = match site(mutant) {
+                Some(site) => Only::At(site.offset.into()),
+                None => Only::Catch(by),
+            };
+            for (scenario, session, expected) in &self.scenarios {
+                if *scenario == by.scenario
+                    && let Some(catch) = self.run(*scenario, session, expected, mutant, only)?
+                {
+                    return Ok(Fate::Caught(catch));
+                }
+            }
+        }
+        self.fate(mutant)
+    }
+
+    /// Whether the call executes what is broken in some scenario.
+    fn is_executed(&self, mutant: &Mutation) -> bool {
+        site(mutant).is_none_or(|site| self.executed.contains(&site.offset.into()))
+    }
+
     /// Tries only what is said to catch it.
-    pub(crate) fn is_caught_by(&self, mutant: &Mutant, by: &Catch) -> Result<bool> {
+    pub(crate) fn is_caught_by(&self, mutant: &Mutation, by: &Catch) -> Result<bool> {
         for (scenario, session, expected) in &self.scenarios {
             if *scenario == by.scenario
-                && run(*scenario, session, expected, mutant, Only::Catch(by))?.is_some()
+                && self
+                    .run(*scenario, session, expected, mutant, Only::Catch(by))?
+                    .is_some()
             {
                 return Ok(true);
             }
@@ -123,101 +160,109 @@ impl<'p> Bench<'p> {
     }
 
     /// Why the verifier rejects the broken plan, if it does.
-    pub(crate) fn rejection(&self, mutant: &Mutant) -> Result<Option<String>> {
+    pub(crate) fn rejection(&self, mutant: &Mutation) -> Result<Option<String>> {
         let Some((_, session, _)) = self.scenarios.first() else {
             return Ok(None);
         };
-        let mut session = session.clone();
-        session.wanted.sabotage = mutant.sabotage();
-        let plan = mutant.apply(&VerifiedPlan::unverified(session.plan()?));
-        let rejections = verify(&self.image, plan.plan().clone()).err();
+        let plan = mutant.apply(self.image.facts(), &session.plan()?)?;
+        let rejections = verify(&self.image, plan).err();
         Ok(rejections.and_then(|all| all.first().map(ToString::to_string)))
+    }
+
+    /// One scenario: undisturbed, then disturbed. What caught it.
+    fn run(
+        &self,
+        scenario: Scenario,
+        session: &Session<'_>,
+        expected: &Expected,
+        mutant: &Mutation,
+        only: Only<'_>,
+    ) -> Result<Option<Catch>> {
+        let caught = |kind, step, what: String| Catch {
+            scenario,
+            kind,
+            step,
+            what,
+        };
+        let at = session.hooked(|prepared| {
+            let broken = mutant.apply(self.image.facts(), prepared.plan.plan());
+            broken
+                .and_then(|plan| mutate::replace(prepared, plan))
+                .map_err(|error| Trouble::Hooks(format!("{CANNOT}{error:#}")))
+        });
+        let AtCall {
+            mut machine,
+            call,
+            board,
+            known,
+        } = match at {
+            Ok(at) => at,
+            Err(Trouble::Hooks(why)) if why.starts_with(CANNOT) => bail!("{mutant}: {why}"),
+            // It does not come to the call.
+            Err(trouble) => return Ok(Some(caught(None, 0, trouble.to_string()))),
+        };
+        let means = Means {
+            call: &call,
+            board,
+            expected,
+            known: &known,
+            hooked: true,
+            counted: None,
+        };
+        let mut early = None;
+        let mut undecided = None;
+        let mut out = false;
+        let walked = call.walk(&mut machine, |machine, step| {
+            let kinds: Vec<Option<Kind>> = match only {
+                Only::Catch(by) if by.step == step.index => vec![by.kind],
+                Only::Catch(by) if by.step < step.index => {
+                    early = Some(Early::Wanted);
+                    return Err(stop());
+                }
+                Only::Catch(_) => Vec::new(),
+                Only::At(_) if step.index == 0 => vec![None],
+                Only::At(offset) if step.offset == Some(offset) => EVERYWHERE.map(Some).into(),
+                Only::At(_) => Vec::new(),
+                Only::Every(every) => {
+                    let first_out = !out && step.is_on_the_way_out();
+                    out |= first_out;
+                    let all = step.index == 0 || first_out;
+                    let here = step.index % every == 0;
+                    let kinds = Kind::ALL.into_iter();
+                    let kinds = kinds
+                        .filter(|kind| all || (here && EVERYWHERE.contains(kind)))
+                        .map(Some);
+                    let undisturbed = (step.index == 0).then_some(None);
+                    undisturbed.into_iter().chain(kinds).collect()
+                }
+            };
+            for kind in kinds {
+                let cell: Cell = machine.branch(|m| cell::run(m, kind, means))?;
+                match cell.answer {
+                    Answer::Agree | Answer::NoEffect(_) => {}
+                    Answer::Diverge(what) => {
+                        early = Some(Early::Caught(caught(kind, step.index, what)));
+                        return Err(stop());
+                    }
+                    Answer::Inconclusive(why) => undecided = Some(why),
+                }
+            }
+            Ok(())
+        });
+        match (early, walked, undecided) {
+            (Some(Early::Caught(catch)), ..) => Ok(Some(catch)),
+            (Some(Early::Wanted), ..) | (None, Ok(_), None) => Ok(None),
+            (None, _, Some(why)) => bail!("{mutant}: {why}"),
+            (None, Err(trouble), None) => bail!("{mutant}: {trouble}"),
+        }
     }
 }
 
-/// One scenario: undisturbed, then disturbed. What caught it.
-fn run(
-    scenario: Scenario,
-    session: &Session<'_>,
-    expected: &Expected,
-    mutant: &Mutant,
-    only: Only<'_>,
-) -> Result<Option<Catch>> {
-    let mut session = session.clone();
-    session.wanted.sabotage = mutant.sabotage();
-    let caught = |kind, step, what: String| Catch {
-        scenario,
-        kind,
-        step,
-        what,
-    };
-    let at = session.hooked(|prepared| {
-        prepared.plan = mutant.apply(&prepared.plan);
-        Ok(())
-    });
-    let AtCall {
-        mut machine,
-        call,
-        board,
-        known,
-    } = match at {
-        Ok(at) => at,
-        // It does not come to the call.
-        Err(trouble) => return Ok(Some(caught(None, 0, trouble.to_string()))),
-    };
-    let means = Means {
-        call: &call,
-        board,
-        expected,
-        known: &known,
-        hooked: true,
-        counted: None,
-    };
-    let mut early = None;
-    let mut undecided = None;
-    let mut out = false;
-    let walked = call.walk(&mut machine, |machine, step| {
-        let kinds: Vec<Option<Kind>> = match only {
-            Only::Catch(by) if by.step == step.index => vec![by.kind],
-            Only::Catch(by) if by.step < step.index => {
-                early = Some(Early::Wanted);
-                return Err(stop());
-            }
-            Only::Catch(_) => Vec::new(),
-            Only::At(_) if step.index == 0 => vec![None],
-            Only::At(offset) if step.offset == Some(offset) => EVERYWHERE.map(Some).into(),
-            Only::At(_) => Vec::new(),
-            Only::Every(every) => {
-                let first_out = !out && step.is_on_the_way_out();
-                out |= first_out;
-                let all = step.index == 0 || first_out;
-                let here = step.index % every == 0;
-                let kinds = Kind::ALL.into_iter();
-                let kinds = kinds
-                    .filter(|kind| all || (here && EVERYWHERE.contains(kind)))
-                    .map(Some);
-                let undisturbed = (step.index == 0).then_some(None);
-                undisturbed.into_iter().chain(kinds).collect()
-            }
-        };
-        for kind in kinds {
-            let cell: Cell = machine.branch(|m| cell::run(m, kind, means))?;
-            match cell.answer {
-                Answer::Agree | Answer::NoEffect(_) => {}
-                Answer::Diverge(what) => {
-                    early = Some(Early::Caught(caught(kind, step.index, what)));
-                    return Err(stop());
-                }
-                Answer::Inconclusive(why) => undecided = Some(why),
-            }
-        }
-        Ok(())
-    });
-    match (early, walked, undecided) {
-        (Some(Early::Caught(catch)), ..) => Ok(Some(catch)),
-        (Some(Early::Wanted), ..) | (None, Ok(_), None) => Ok(None),
-        (None, _, Some(why)) => bail!("{mutant}: {why}"),
-        (None, Err(trouble), None) => bail!("{mutant}: {trouble}"),
+/// The instruction that a mutant is about, if it is about one.
+const fn site(mutant: &Mutation) -> Option<&Site> {
+    match mutant {
+        Mutation::Depth(site) | Mutation::Deleted(site) | Mutation::PointerSlot(site) => Some(site),
+        _ => None,
     }
 }
 

@@ -1,202 +1,208 @@
-//! The ways in which a plan is broken, as data.
+//! A finished plan -> one that is broken on purpose, in one way, on its bytes.
+//!
+//! What is broken was right before: the plan was made and verified as any other. Nothing but a test writes the broken one.
 
-use gondwana_engine::plan::{Plan, PlannedHook, Sabotage, Write, WriteKind};
-use gondwana_engine::verify::VerifiedPlan;
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
+mod code;
+mod site;
+mod tables;
 
-/// One broken plan.
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use gondwana_engine::golang::{Abi, Facts};
+use gondwana_engine::plan::{Plan, WriteKind};
+use gondwana_engine::ring::layout::{SKIPPED_GSIGNAL, SKIPPED_NO_ROOM};
+
+use code::{Text, near, skip_of};
+pub(crate) use site::Site;
+
+/// One way to break a plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Mutant {
-    /// A rule that the generator leaves out.
-    Sabotaged(&'static str, Sabotage),
-    /// `pcsp` is off by 8 at one instruction.
-    Depth(Site),
+pub(crate) enum Mutation {
+    /// The synthetic module is written but not linked.
+    NoModule,
     /// `lastmoduledatap` still names the first module.
     NoLastModule,
+    /// The `pcsp` tables end after the return address that the hooked function sees.
+    PcspHole,
+    /// `pcsp` is off by 8 at one instruction of the first trampoline.
+    Depth(Site),
+    /// The trampolines' functions lack the unsafe-point table and the flag `ASM`.
+    Preemptible,
+    /// The jumps at the entries go past the hook, to the relocated window.
+    PastTheHook,
+    /// A trampoline does not look whether the stack has room.
+    NoRoomCheck,
+    /// It does not step aside on the signal stack.
+    NoGsignalCheck,
+    /// It does not recognise a restart after morestack.
+    NoReentryCheck,
+    /// One word more than `f.args` is copied, both ways.
+    OneWordTooMany,
     /// RAX is saved where RBP belongs.
     FramePointer,
     /// The result is not saved at the exit, so that what returns is the argument, kept in a slot without a mark since the
     /// entry.
     PointerSlot(Site),
-    /// One instruction is replaced by `nop`.
+    /// One instruction of the first trampoline is replaced by `nop`.
     Deleted(Site),
 }
 
-/// An instruction of a trampoline.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Site {
-    /// Its offset.
-    pub(crate) offset: u32,
-    /// Its length.
-    pub(crate) length: u32,
-    /// It, with offsets in place of addresses.
-    pub(crate) text: String,
-}
-
-/// The broken rules that the generator knows, with their names in the table.
-const SABOTAGED: [(&str, Sabotage); 7] = [
-    ("no synthetic module", Sabotage::NoModule),
-    ("pcsp with a hole after the call", Sabotage::PcspHole),
-    ("module preemptible", Sabotage::Preemptible),
-    ("argument copy one word too long", Sabotage::OneWordTooMany),
-    ("re-entry check missing", Sabotage::NoReentryCheck),
-    ("room check missing", Sabotage::NoRoomCheck),
-    ("signal stack check missing", Sabotage::NoGsignalCheck),
-];
-
-impl std::fmt::Display for Mutant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sabotaged(name, _) => f.write_str(name),
             Self::Depth(site) => write!(f, "pcsp off at {site}"),
-            Self::NoLastModule => f.write_str("no lastmoduledatap"),
-            Self::FramePointer => f.write_str("RBP not saved"),
-            Self::PointerSlot(_) => f.write_str("pointer slot unmarked"),
             Self::Deleted(site) => write!(f, "without {site}"),
+            Self::PointerSlot(_) => f.write_str("pointer slot unmarked"),
+            Self::NoModule => f.write_str("no synthetic module"),
+            Self::NoLastModule => f.write_str("no lastmoduledatap"),
+            Self::PcspHole => f.write_str("pcsp with a hole after the call"),
+            Self::Preemptible => f.write_str("module preemptible"),
+            Self::PastTheHook => f.write_str("jump past the hook"),
+            Self::NoRoomCheck => f.write_str("room check missing"),
+            Self::NoGsignalCheck => f.write_str("signal stack check missing"),
+            Self::NoReentryCheck => f.write_str("re-entry check missing"),
+            Self::OneWordTooMany => f.write_str("argument copy one word too long"),
+            Self::FramePointer => f.write_str("RBP not saved"),
         }
     }
 }
 
-impl std::fmt::Display for Site {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:03x} {}", self.offset, self.text)
-    }
-}
+impl Mutation {
+    /// Those that are about no single instruction.
+    pub(crate) const WHOLE: [Self; 10] = [
+        Self::NoModule,
+        Self::PcspHole,
+        Self::Preemptible,
+        Self::OneWordTooMany,
+        Self::NoReentryCheck,
+        Self::NoRoomCheck,
+        Self::NoGsignalCheck,
+        Self::NoLastModule,
+        Self::FramePointer,
+        Self::PastTheHook,
+    ];
 
-impl Mutant {
-    /// All mutants of a plan with one hook.
-    pub(crate) fn all(plan: &Plan) -> Vec<Self> {
-        let Some((hook, code)) = plan.hooks.first().zip(code(plan)) else {
-            return Vec::new();
-        };
-        let sites = sites(hook, &code.new);
-        let mut mutants: Vec<Self> = SABOTAGED
-            .into_iter()
-            .map(|(name, sabotage)| Self::Sabotaged(name, sabotage))
-            .collect();
-        mutants.push(Self::NoLastModule);
-        mutants.push(Self::FramePointer);
-        mutants.extend(pointer_slot(hook, &code.new).map(Self::PointerSlot));
-        mutants.extend(sites.iter().cloned().map(Self::Depth));
-        mutants.extend(sites.into_iter().map(Self::Deleted));
-        mutants
-    }
-
-    /// Whether it is one of a series, one for each instruction.
-    pub(crate) const fn is_one_of_many(&self) -> bool {
-        matches!(self, Self::Depth(_) | Self::Deleted(_))
+    /// The one of [`Self::WHOLE`] with this name.
+    #[allow(
+        dead_code,
+        reason = "not every test that shares this file starts programs by name"
+    )]
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let mut all = Self::WHOLE.into_iter();
+        all.find(|mutation| mutation.to_string() == name)
+            .with_context(|| format!("no mutation `{name}`"))
     }
 
-    /// The instruction that it is about, if it is about one.
-    pub(crate) const fn site(&self) -> Option<&Site> {
+    /// All of a plan with one hook: each instruction is broken by itself.
+    #[allow(
+        dead_code,
+        reason = "not every test that shares this file tries all of them"
+    )]
+    pub(crate) fn all(plan: &Plan) -> Result<Vec<Self>> {
+        let hook = plan.hooks.first().context("no hook")?.clone();
+        let mut plan = plan.clone();
+        let text = Text::of(&mut plan)?;
+        let sites = site::sites(&hook, text.trampoline(&hook));
+        // `mov [rsp+RAX],rax` behind the thunk, under the convention that returns pointers in RAX.
+        let thunk = hook.trampoline.thunk.offset_from(hook.trampoline.start);
+        let slot = sites.iter().find(|site| {
+            hook.abi == Abi::AbiInternal
+                && thunk.is_some_and(|thunk| u64::from(site.offset) >= thunk)
+                && site.text.starts_with("mov [rsp+")
+                && site.text.ends_with("],rax")
+        });
+        let mut all = Self::WHOLE.to_vec();
+        all.extend(slot.cloned().map(Self::PointerSlot));
+        all.extend(sites.iter().cloned().map(Self::Depth));
+        all.extend(sites.into_iter().map(Self::Deleted));
+        Ok(all)
+    }
+
+    /// The plan, broken; `facts` are those of the program's Go version.
+    pub(crate) fn apply(&self, facts: &Facts, plan: &Plan) -> Result<Plan> {
+        let mut broken = plan.clone();
+        let plan = &mut broken;
         match self {
-            Self::Depth(site) | Self::Deleted(site) | Self::PointerSlot(site) => Some(site),
-            Self::Sabotaged(..) | Self::NoLastModule | Self::FramePointer => None,
-        }
-    }
-
-    /// What the generator is told to break.
-    pub(crate) const fn sabotage(&self) -> Option<Sabotage> {
-        match self {
-            Self::Sabotaged(_, sabotage) => Some(*sabotage),
-            Self::Depth(site) => Some(Sabotage::PcspOff {
-                from: site.offset,
-                to: site.offset + site.length,
-            }),
-            _ => None,
-        }
-    }
-
-    /// Breaks a finished plan, where [`Mutant::sabotage`] does not.
-    pub(crate) fn apply(&self, plan: &VerifiedPlan) -> VerifiedPlan {
-        let mut plan = plan.plan().clone();
-        match self {
-            Self::Sabotaged(..) | Self::Depth(_) => {}
+            Self::NoModule => {
+                for write in plan.writes.iter_mut().filter(|w| w.kind == WriteKind::Link) {
+                    write.new.clone_from(&write.old);
+                }
+            }
             Self::NoLastModule => plan.writes.retain(|w| w.kind != WriteKind::LastModule),
-            Self::FramePointer => {
-                if let Some((hook, code)) = plan.hooks.first().cloned().zip(code_mut(&mut plan)) {
-                    let push = instructions(&hook, &code.new)
-                        .find(|i| i.code() == Code::Push_r64)
-                        .and_then(|i| i.ip().checked_sub(hook.trampoline.start.get()));
-                    if let Some(byte) = push.and_then(|at| code.new.get_mut(at as usize)) {
-                        // `push rbp` is 55, `push rax` 50 (Intel SDM volume 2, PUSH).
-                        *byte = 0x50;
-                    }
+            Self::PcspHole => tables::change_depths(plan, facts, |hook, steps| {
+                // The return address itself is still covered, so that stack growth works and only the rest is missed.
+                let span = hook.trampoline;
+                let thunk = span.thunk.offset_from(span.start).unwrap_or_default();
+                tables::up_to(steps, thunk as u32 + 1)
+            })?,
+            Self::Depth(site) => tables::change_depths(plan, facts, |hook, steps| {
+                if hook.id == 0 {
+                    tables::deepened(&steps, site.offset, site.offset + site.length)
+                } else {
+                    steps
+                }
+            })?,
+            Self::Preemptible => tables::allow_preemption(plan, facts)?,
+            Self::PastTheHook => {
+                let entries = plan
+                    .writes
+                    .iter_mut()
+                    .filter(|w| w.kind == WriteKind::Entry);
+                for (write, hook) in entries.zip(&plan.hooks) {
+                    write.new = near(0xe9, write.at.get(), hook.trampoline.reloc.get())?;
                 }
             }
+            Self::NoRoomCheck => without_skip(plan, SKIPPED_NO_ROOM)?,
+            Self::NoGsignalCheck => without_skip(plan, SKIPPED_GSIGNAL)?,
+            Self::NoReentryCheck => {
+                Text::of(plan)?.ignore("test of the return address", |hook, _, jump| {
+                    jump.ip() < hook.trampoline.thunk.get()
+                        && jump.near_branch_target() == hook.trampoline.reloc.get()
+                })?;
+            }
+            Self::OneWordTooMany => Text::of(plan)?.copy_one_word_more()?,
+            Self::FramePointer => Text::of(plan)?.save_another_register()?,
             Self::PointerSlot(site) | Self::Deleted(site) => {
-                if let Some(code) = code_mut(&mut plan) {
-                    let range = site.offset as usize..(site.offset + site.length) as usize;
-                    code.new.get_mut(range).unwrap_or_default().fill(0x90);
-                }
+                Text::of(plan)?.delete_at(site.offset, site.length)?;
             }
         }
-        VerifiedPlan::unverified(plan)
+        if let Some(module) = &mut plan.module
+            && let Some(write) = plan.writes.iter().find(|w| w.kind == WriteKind::Module)
+        {
+            module.end = write
+                .at
+                .checked_add(write.new.len() as u64)
+                .context("a module without an end")?;
+        }
+        Ok(broken)
     }
 }
 
-fn code(plan: &Plan) -> Option<&Write> {
-    plan.writes.iter().find(|w| w.kind == WriteKind::Code)
-}
-
-fn code_mut(plan: &mut Plan) -> Option<&mut Write> {
-    plan.writes.iter_mut().find(|w| w.kind == WriteKind::Code)
-}
-
-/// The instructions of the first trampoline, which starts where the code does.
-fn instructions(hook: &PlannedHook, code: &[u8]) -> impl Iterator<Item = Instruction> {
-    let span = hook.trampoline;
-    let length = span.end.offset_from(span.start).unwrap_or_default() as usize;
-    let bytes = code.get(..length).unwrap_or_default().to_vec();
-    let decoded: Vec<Instruction> =
-        Decoder::with_ip(64, &bytes, span.start.get(), DecoderOptions::NONE)
-            .into_iter()
-            .collect();
-    decoded.into_iter()
-}
-
-fn sites(hook: &PlannedHook, code: &[u8]) -> Vec<Site> {
-    let start = hook.trampoline.start;
-    instructions(hook, code)
-        .map(|instruction| Site {
-            offset: (instruction.ip() - start.get()) as u32,
-            length: instruction.len() as u32,
-            text: text(&instruction, hook, code),
-        })
-        .collect()
-}
-
-/// The instruction; branches name their target by its offset, and the ones out of the trampoline by the function's.
-fn text(instruction: &Instruction, hook: &PlannedHook, code: &[u8]) -> String {
-    let span = hook.trampoline;
-    let target = instruction.near_branch_target();
-    if target == 0 {
-        let at = (instruction.ip() - span.start.get()) as usize;
-        let bytes = code.get(at..at + instruction.len()).unwrap_or_default();
-        let lines = gondwana_engine::listing::listing(
-            bytes,
-            gondwana_engine::addr::RunAddr::new(instruction.ip()),
-            |_| None,
-        );
-        let words: Vec<&str> = lines.split_whitespace().skip(2).collect();
-        return words.join(" ");
-    }
-    let mnemonic = format!("{:?}", instruction.mnemonic()).to_lowercase();
-    match target.checked_sub(span.start.get()) {
-        Some(offset) if target < span.end.get() => format!("{mnemonic} {offset:03x}"),
-        _ => format!("{mnemonic} entry+{}", target.wrapping_sub(hook.entry.get())),
-    }
-}
-
-/// `mov [rsp+RAX],rax` behind the thunk, under the calling convention that returns pointers in RAX.
-fn pointer_slot(hook: &PlannedHook, code: &[u8]) -> Option<Site> {
-    if hook.abi != gondwana_engine::golang::Abi::AbiInternal {
-        return None;
-    }
-    let thunk = hook.trampoline.thunk.offset_from(hook.trampoline.start)?;
-    sites(hook, code).into_iter().find(|site| {
-        u64::from(site.offset) >= thunk
-            && site.text.starts_with("mov [rsp+")
-            && site.text.ends_with("],rax")
+/// Ignores the jumps to the part that counts a call without its hook in this word.
+fn without_skip(plan: &mut Plan, counter: u64) -> Result<()> {
+    let Some(counter) = plan.placement.ring.checked_add(counter) else {
+        bail!("no such counter");
+    };
+    Text::of(plan)?.ignore("such guard", |_, all, jump| {
+        skip_of(all, counter.get()) == Some(jump.near_branch_target())
     })
+}
+
+/// What is prepared, with this plan, which nobody has verified; it must fit the mappings.
+pub(crate) fn replace(
+    prepared: &mut gondwana_engine::inject::prepare::Prepared,
+    plan: Plan,
+) -> Result<()> {
+    for (kind, room) in [
+        (WriteKind::Code, prepared.lengths.code),
+        (WriteKind::Module, prepared.lengths.data),
+    ] {
+        let mut writes = plan.writes.iter().filter(|write| write.kind == kind);
+        if writes.any(|write| write.new.len() as u64 > room) {
+            bail!("what was broken does not fit its mapping");
+        }
+    }
+    prepared.plan = gondwana_engine::verify::VerifiedPlan::unchecked_for_tests(plan);
+    Ok(())
 }

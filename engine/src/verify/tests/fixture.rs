@@ -1,4 +1,6 @@
-//! A made-up program of one function, for every Go version and ABI, and the plan that hooks it.
+//! A made-up program, for every Go version and ABI, and the plan that hooks its first function.
+
+use iced_x86::{Decoder, DecoderOptions};
 
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::emit;
@@ -14,7 +16,7 @@ use crate::verify::{Original, OriginalFunction};
 pub(super) const TEXT: u64 = 0x40_1000;
 const FIRST: u64 = 0x60_0000;
 const LAST: u64 = 0x60_1000;
-const SIZE: u32 = 64;
+pub(super) const SIZE: u32 = 64;
 
 /// What is asked of the fixture.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +27,9 @@ pub(super) struct Case {
     pub(super) callee_stack: CalleeStack,
     pub(super) raw: bool,
     pub(super) slide: u64,
-    #[cfg(feature = "sabotage")]
-    pub(super) sabotage: Option<crate::plan::Sabotage>,
+    pub(super) name: &'static str,
+    /// Bytes displaced: whole instructions without branches. `None`: the beginning of a check of the stack.
+    pub(super) window: Option<&'static [u8]>,
 }
 
 impl Case {
@@ -38,8 +41,8 @@ impl Case {
             callee_stack: CalleeStack::Checked,
             raw: false,
             slide: 0,
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
+            name: "main.f",
+            window: None,
         }
     }
 
@@ -53,16 +56,49 @@ impl Case {
     }
 }
 
-/// A program with one function.
+/// A program.
 pub(super) struct Fake {
+    pub(super) version: GoVersion,
     pub(super) facts: Facts,
     pub(super) race: bool,
     pub(super) text: Vec<u8>,
-    pub(super) args: u32,
+    /// One after the other, from [`TEXT`] on.
+    pub(super) functions: Vec<OriginalFunction<'static>>,
     pub(super) next: u64,
 }
 
+impl Fake {
+    /// Adds a function, in 64 bytes.
+    pub(super) fn push(
+        &mut self,
+        name: &'static str,
+        code: &[u8],
+    ) -> &mut OriginalFunction<'static> {
+        let entry = LinkAddr::new(TEXT + self.text.len() as u64);
+        self.text.extend_from_slice(code);
+        self.text
+            .resize(self.text.len().next_multiple_of(SIZE as usize), 0xcc);
+        self.functions.push(OriginalFunction {
+            name,
+            entry,
+            size: SIZE,
+            ..self.functions[0]
+        });
+        self.functions.last_mut().unwrap()
+    }
+
+    /// Makes the hooked function assembly, declared in Go.
+    pub(super) fn make_assembly(&mut self) {
+        let hooked = &mut self.functions[0];
+        hooked.has_locals_map = false;
+        hooked.flags = self.facts.func_flag_asm.unwrap_or_default();
+    }
+}
+
 impl Original for Fake {
+    fn version(&self) -> GoVersion {
+        self.version
+    }
     fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -92,52 +128,85 @@ impl Original for Fake {
     fn extent(&self) -> (LinkAddr, LinkAddr) {
         (LinkAddr::new(0x40_0000), LinkAddr::new(0x70_0000))
     }
+    fn functions(&self) -> Box<dyn Iterator<Item = OriginalFunction<'_>> + '_> {
+        Box::new(self.functions.iter().copied())
+    }
     fn function_at(&self, pc: LinkAddr) -> Option<OriginalFunction<'_>> {
-        (TEXT..TEXT + u64::from(SIZE))
-            .contains(&pc.get())
-            .then_some(OriginalFunction {
-                name: "main.f",
-                entry: LinkAddr::new(TEXT),
-                size: SIZE,
-                args: Some(self.args),
-            })
+        self.functions().find(|f| {
+            pc.offset_from(f.entry)
+                .is_some_and(|at| at < u64::from(f.size))
+        })
     }
     fn stack_delta(&self, _: LinkAddr) -> Option<i32> {
         Some(0)
     }
-    fn deepest_stack(&self, _: LinkAddr) -> Option<i32> {
-        Some(0)
+    fn stack_steps(&self, pc: LinkAddr) -> Vec<(LinkAddr, i32)> {
+        let end = self
+            .function_at(pc)
+            .map(|f| f.entry.checked_add(u64::from(f.size)));
+        end.flatten().map(|end| (end, 0)).into_iter().collect()
     }
 }
 
-/// The window of a compiled function (`cmp rsp,[r14+16]; jbe`, or the load of g) and its relocated form.
-fn window(abi: Abi, entry: u64, reloc: u64) -> (Vec<u8>, Vec<u8>, Vec<usize>, Vec<usize>) {
+/// A window, its relocated form, and where each instruction lies in both.
+struct Window {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    from: Vec<usize>,
+    to: Vec<usize>,
+}
+
+/// That of a compiled function (`cmp rsp,[r14+16]; jbe`, or the load of g), or one that was asked for.
+fn window(case: Case, entry: u64, reloc: u64) -> Window {
     let jump = |code: &mut Vec<u8>, opcode: &[u8], target: u64| {
         code.extend_from_slice(opcode);
         let end = reloc + code.len() as u64 + 4;
         let distance = i32::try_from(target.wrapping_sub(end).cast_signed()).unwrap();
         code.extend_from_slice(&distance.to_le_bytes());
     };
-    match abi {
-        Abi::Abi0 => {
-            let old = vec![0x64, 0x48, 0x8b, 0x0c, 0x25, 0xf8, 0xff, 0xff, 0xff];
-            let mut new = old.clone();
-            jump(&mut new, &[0xe9], entry + 9);
-            (old, new, vec![0], vec![0])
+    let straight = |old: &[u8]| {
+        let mut new = old.to_vec();
+        jump(&mut new, &[0xe9], entry + old.len() as u64);
+        let decoder = Decoder::with_ip(64, old, 0, DecoderOptions::NONE);
+        let places: Vec<usize> = decoder.into_iter().map(|i| i.ip() as usize).collect();
+        Window {
+            old: old.to_vec(),
+            new,
+            from: places.clone(),
+            to: places,
         }
-        Abi::AbiInternal => {
+    };
+    match (case.window, case.abi) {
+        (Some(window), _) => straight(window),
+        (None, Abi::Abi0) => straight(load_of_g(case.minor)),
+        (None, Abi::AbiInternal) => {
             let old = vec![0x49, 0x3b, 0x66, 0x10, 0x76, 0x20];
             let mut new = old[..4].to_vec();
             jump(&mut new, &[0x0f, 0x86], entry + 6 + 0x20);
             jump(&mut new, &[0xe9], entry + 6);
-            (old, new, vec![0, 4], vec![0, 4])
+            Window {
+                old,
+                new,
+                from: vec![0, 4],
+                to: vec![0, 4],
+            }
         }
+    }
+}
+
+/// `mov rcx,fs:[-8]`; into R14 from 1.17 on.
+fn load_of_g(minor: u16) -> &'static [u8] {
+    if minor < 17 {
+        &[0x64, 0x48, 0x8b, 0x0c, 0x25, 0xf8, 0xff, 0xff, 0xff]
+    } else {
+        &[0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff]
     }
 }
 
 /// The program and its plan.
 pub(super) fn plan(case: Case) -> (Fake, Plan) {
-    let facts = Facts::for_version(GoVersion::new(case.minor, 3)).unwrap();
+    let version = GoVersion::new(case.minor, 3);
+    let facts = Facts::for_version(version).unwrap();
     let slide = Slide::between(LinkAddr::new(0), RunAddr::new(case.slide));
     let geometry = RingGeometry {
         rings: 256,
@@ -164,13 +233,11 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         args: case.args,
         callee_stack: case.callee_stack,
         raw: case.raw,
-        #[cfg(feature = "sabotage")]
-        sabotage: case.sabotage,
     };
     let trampoline = emit::trampoline(&request, placement.code).unwrap();
     let start = placement.code.get();
     let reloc = start + u64::from(trampoline.reloc);
-    let (old, new, from, to) = window(case.abi, entry, reloc);
+    let Window { old, new, from, to } = window(case, entry, reloc);
     let mut code = trampoline.code.clone();
     code.extend_from_slice(&new);
     let end = start + code.len() as u64;
@@ -178,9 +245,14 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         code.push(0xcc);
     }
     let mut text = old.clone();
-    if case.abi == Abi::Abi0 {
-        // cmp rsp,[rcx+16]; jbe
-        text.extend_from_slice(&[0x48, 0x3b, 0x61, 0x10, 0x76, 0x20]);
+    if case.abi == Abi::Abi0 && case.window.is_none() {
+        // cmp rsp,[rcx+16] (or r14); jbe
+        let base: &[u8] = if case.minor < 17 {
+            &[0x48, 0x3b, 0x61]
+        } else {
+            &[0x49, 0x3b, 0x66]
+        };
+        text.extend_from_slice(&[base, &[0x10, 0x76, 0x20]].concat());
     }
     text.resize(SIZE as usize, 0x90);
     let mut depth = trampoline.depth.clone();
@@ -188,7 +260,7 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
     let module = module::build(
         &facts,
         &[ModuleFunction {
-            name: "gondwana.hook:main.f".to_owned(),
+            name: format!("gondwana.hook:{}", case.name),
             start: placement.code,
             end: RunAddr::new(start + code.len() as u64),
             depth,
@@ -235,7 +307,7 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         placement,
         hooks: vec![PlannedHook {
             id: 0,
-            name: "main.f".to_owned(),
+            name: case.name.to_owned(),
             entry: RunAddr::new(entry),
             size: SIZE,
             window: old,
@@ -269,10 +341,19 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         writes,
     };
     let fake = Fake {
+        version,
         facts,
         race: false,
         text,
-        args: case.args,
+        functions: vec![OriginalFunction {
+            name: case.name,
+            entry: LinkAddr::new(TEXT),
+            size: SIZE,
+            args: Some(case.args),
+            flags: 0,
+            has_args_map: true,
+            has_locals_map: true,
+        }],
         next: 0,
     };
     (fake, plan)

@@ -151,7 +151,7 @@ fn a_hook_is_what_the_file_says() {
     // a later jump into the window
     let (mut fake, plan) = fixture::plan(Case::new(13, Abi::Abi0));
     fake.text[30..32].copy_from_slice(&[0xeb, 0xe3]);
-    assert_eq!(check(&fake, &plan).unwrap_err()[0].code, Code::Displaced);
+    assert_eq!(check(&fake, &plan).unwrap_err()[0].code, Code::BranchTarget);
 }
 
 #[test]

@@ -8,6 +8,10 @@ use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 use super::site::instructions;
 
 const NOP: u8 = 0x90;
+/// What a mapping is made of.
+const PAGE: usize = 4096;
+/// Bytes of the two copies of one more word, at most.
+const COPIES: usize = 64;
 /// Bytes of a call or jump with a 32-bit displacement.
 const NEAR: usize = 5;
 
@@ -94,9 +98,17 @@ impl<'p> Text<'p> {
     }
 
     /// One word more than `f.args` is copied, both ways: behind the end of the code lie the copies, and the trampolines go
-    /// there for what they do last before the call and before the return.
+    /// there for what they do last before the call and before the return. The first ones do, as many as the page has room for.
     pub(crate) fn copy_one_word_more(&mut self) -> Result<()> {
+        let room = self.new.len().next_multiple_of(PAGE);
+        ensure!(
+            self.new.len() + COPIES <= room,
+            "the page of the code is full"
+        );
         for hook in self.hooks {
+            if self.new.len() + COPIES > room {
+                break;
+            }
             let all = instructions(hook, self.trampoline(hook));
             let window = hook.trampoline.reloc.get();
             let thunk = hook.trampoline.thunk.get();

@@ -8,7 +8,7 @@
 //!
 //! | file | claim |
 //! |---|---|
-//! | `policy` | the function may run under a frame, and the program does not hash the bytes that change |
+//! | `policy` | the function may run under a frame |
 //! | `abi`, `callee` | what a hook says of the function's ABI and stack need is what the function's own bytes say |
 //! | `window` | the displaced instructions may run elsewhere: none faults, calls, or does more than the function's own business |
 //! | `targets` | nothing branches into the displaced bytes, neither the function itself nor any assembly |
@@ -102,7 +102,7 @@ pub enum RejectionCode {
     Placement,
     /// A hook is not the function, window or number that it says.
     Hook,
-    /// A function that must not run under a frame, or bytes that the program hashes.
+    /// A function that must not run under a frame.
     Forbidden,
     /// The function takes its arguments in another way than the hook says, or in one that nobody knows.
     Abi,
@@ -268,7 +268,7 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
 fn preconditions(original: &dyn Original, plan: &Plan, findings: &mut Findings) {
     let program = program::Program::of(original);
     for hook in &plan.hooks {
-        policy::check(original, &program, plan, hook, findings);
+        policy::check(original, plan, hook, findings);
         abi::check(original, &program, plan, hook, findings);
         window::check(original, plan, hook, findings);
         targets::check(original, &program, plan, hook, findings);

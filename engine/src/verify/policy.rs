@@ -1,5 +1,4 @@
-//! Whether a frame may stand above the hooked function at all: its name and flags against what is known of the Go runtime,
-//! its place against code that the program hashes.
+//! Whether a frame may stand above the hooked function at all: its name and flags against what is known of the Go runtime.
 //!
 //! The rows are those of [`crate::golang::policy::RULES`], which are data; how a name is compared with them is decided here
 //! again, by a matcher of its own.
@@ -7,7 +6,6 @@
 use crate::golang::policy::{PSEUDO, RULES, Rule};
 use crate::plan::{Plan, PlannedHook};
 
-use super::program::Program;
 use super::{Findings, Original, OriginalFunction, RejectionCode as Code};
 
 /// `_func.flag` of a stack's outermost frame, and of a function that writes SP as no table says (`internal/abi/symtab.go`,
@@ -19,7 +17,6 @@ const FLAGS_SINCE: u16 = 17;
 /// Checks one hook.
 pub(super) fn check(
     original: &dyn Original,
-    program: &Program,
     plan: &Plan,
     hook: &PlannedHook,
     findings: &mut Findings,
@@ -30,18 +27,7 @@ pub(super) fn check(
         Some(function) => objection(minor, &function),
         None => Some("no function".to_owned()),
     };
-    let end = link.checked_add(hook.window.len() as u64);
-    let hashed = program
-        .hashed
-        .as_ref()
-        .filter(|range| link < range.end && end.is_none_or(|end| end > range.start))
-        .map(|range| {
-            format!(
-                "in {} to {}, which the program hashes",
-                range.start, range.end
-            )
-        });
-    if let Some(reason) = reason.or(hashed) {
+    if let Some(reason) = reason {
         findings.add(
             Code::Forbidden,
             hook.entry,

@@ -8,10 +8,6 @@ use super::{Original, OriginalFunction, callee};
 use crate::addr::LinkAddr;
 use crate::golang::{Abi, Facts};
 
-/// Symbols around the code that the program hashes itself (`crypto/internal/fips140/check`, `cmd/link/internal/ld/
-/// fips140.go`, 1.24 and later).
-const HASHED: [&str; 2] = ["go:textfipsstart", "go:textfipsend"];
-
 /// A branch of assembly to somewhere outside of its own function.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Branch {
@@ -24,8 +20,6 @@ pub(super) struct Program {
     /// Convention of compiled functions. 1.17 could be built without registers for arguments: then `runtime.main` begins
     /// with a load of g, as it did before.
     pub(super) compiled: Abi,
-    /// The code that the program hashes.
-    pub(super) hashed: Option<Range<LinkAddr>>,
     /// Branches of assembly, by ascending target.
     branches: Vec<Branch>,
 }
@@ -35,13 +29,10 @@ impl Program {
     pub(super) fn of(original: &dyn Original) -> Self {
         let facts = original.facts();
         let mut compiled = facts.compiled_abi;
-        let mut hashed = [None; 2];
         let mut branches = Vec::new();
         for function in original.functions() {
             let text = || original.bytes(function.entry, function.size as usize);
-            if let Some(bound) = HASHED.iter().position(|name| *name == function.name) {
-                hashed[bound] = Some(function.entry);
-            } else if function.name == "runtime.main" {
+            if function.name == "runtime.main" {
                 let code = Decoder::with_ip(
                     64,
                     text().unwrap_or_default(),
@@ -58,17 +49,7 @@ impl Program {
         }
         branches.sort_unstable();
         branches.dedup_by_key(|branch| branch.to);
-        Self {
-            compiled,
-            hashed: match hashed {
-                [Some(start), Some(end)] => Some(start..end),
-                // Half of the marks is more than none: nothing behind the first one, or before the last one, is touched.
-                [Some(start), None] => Some(start..LinkAddr::new(u64::MAX)),
-                [None, Some(end)] => Some(LinkAddr::new(0)..end),
-                [None, None] => None,
-            },
-            branches,
-        }
+        Self { compiled, branches }
     }
 
     /// A branch of assembly into this range.

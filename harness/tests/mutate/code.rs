@@ -119,7 +119,7 @@ impl<'p> Text<'p> {
             let frame = all
                 .iter()
                 .find(|i| i.mnemonic() == Mnemonic::Sub && i.op0_register() == Register::RSP);
-            let frame = frame.context("no frame")?.immediate32() as i32;
+            let frame = frame.context("no frame")?.immediate(1) as i32;
             let leave = all.iter().position(|i| {
                 i.ip() > thunk && i.mnemonic() == Mnemonic::Add && i.op0_register() == Register::RSP
             });

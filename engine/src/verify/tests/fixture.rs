@@ -16,7 +16,7 @@ use crate::verify::{Original, OriginalFunction};
 pub(super) const TEXT: u64 = 0x40_1000;
 const FIRST: u64 = 0x60_0000;
 const LAST: u64 = 0x60_1000;
-pub(super) const SIZE: u32 = 64;
+const SIZE: u32 = 64;
 
 /// What is asked of the fixture.
 #[derive(Clone, Copy, Debug)]

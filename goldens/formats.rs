@@ -502,7 +502,7 @@ fn disturb() -> Format {
                 depth: 1,
                 room: 1,
             },
-            asked: vec![Kind::Gc],
+            asked: vec![Kind::Grow],
             controls: vec![matrix::Control {
                 kind: Kind::Gc,
                 place: matrix::Place::Call,
@@ -534,8 +534,9 @@ fn disturb_set() -> Format {
         controls: (1, 1),
         findings: vec!["f".into()],
     };
-    let value = serde_json::to_value(full::Document::new(&[row])).unwrap();
-    of_schema(full::SCHEMA, "harness/src/disturb/full.rs", &[value])
+    let values =
+        [&[row][..], &[]].map(|rows| serde_json::to_value(full::Document::new(rows)).unwrap());
+    of_schema(full::SCHEMA, "harness/src/disturb/full.rs", &values)
 }
 
 fn differences() -> Vec<layouts::Difference> {

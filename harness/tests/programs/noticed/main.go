@@ -66,9 +66,17 @@ func main() {
 		callers()
 		stack()
 		allocates()
-		waits()
-		wakes()
-		traces()
+		look("block", func() (int, int) {
+			waits()
+			return profile("block")
+		})
+		if mutexes(0) {
+			look("mutex", func() (int, int) {
+				wakes()
+				return profile("mutex")
+			})
+		}
+		look("trace", traces)
 		use()
 	case "cpu":
 		cpu()
@@ -77,6 +85,20 @@ func main() {
 	default:
 		park()
 		dies(os.Args[1])
+	}
+}
+
+// look prints what try counts. On a busy machine nobody may have waited, so that there is nothing to count: then it tries again.
+func look(what string, try func() (own, hooks int)) {
+	for tries := 0; ; tries++ {
+		own, hooks := try()
+		if own < 0 {
+			return
+		}
+		if own > 0 || tries == 100 {
+			fmt.Println(what+":", own, "own,", hooks, "of hooks")
+			return
+		}
 	}
 }
 
@@ -107,12 +129,12 @@ func allocates() {
 	runtime.MemProfileRate = 1
 	hit(3, func() {
 		kept = make([]byte, 1<<20)
-		profile("goroutine")
+		look("goroutine", func() (int, int) { return profile("goroutine") })
 	})
 	// Allocations are in the profile after two collections.
 	runtime.GC()
 	runtime.GC()
-	profile("heap")
+	look("heap", func() (int, int) { return profile("heap") })
 }
 
 var kept []byte
@@ -133,14 +155,11 @@ func waits() {
 	}()
 	hit(deep, func() { <-wake })
 	runtime.SetBlockProfileRate(0)
-	profile("block")
 }
 
 // wakes is for the mutex profile, which has the stack of who unlocks.
 func wakes() {
-	if !mutexes(1) {
-		return
-	}
+	mutexes(1)
 	var mutex sync.Mutex
 	mutex.Lock()
 	done := make(chan bool)
@@ -153,16 +172,14 @@ func wakes() {
 	hit(deep, mutex.Unlock)
 	<-done
 	mutexes(0)
-	profile("mutex")
 }
 
 // profile counts the frames of the sample that has most of main.hit, and of hooks.
-func profile(name string) {
+func profile(name string) (own, hooks int) {
 	var data bytes.Buffer
 	if err := pprof.Lookup(name).WriteTo(&data, 0); err != nil {
 		fmt.Println(err)
 	}
-	own, hooks := 0, 0
 	for _, s := range samples(data.Bytes()) {
 		mine, theirs := 0, 0
 		for _, f := range s.stack {
@@ -176,11 +193,11 @@ func profile(name string) {
 			own, hooks = mine, theirs
 		}
 	}
-	fmt.Println(name+":", own, "own,", hooks, "of hooks")
+	return own, hooks
 }
 
-// traces counts the frames of the longest stack in an execution trace.
-func traces() {
+// traces counts the frames of the longest stack in an execution trace; -1 if its form is not known.
+func traces() (own, hooks int) {
 	var data bytes.Buffer
 	if err := trace.Start(&data); err != nil {
 		fmt.Println(err)
@@ -192,10 +209,7 @@ func traces() {
 	}()
 	hit(deep, func() { <-wake })
 	trace.Stop()
-	own, hooks := longest(data.Bytes())
-	if own >= 0 {
-		fmt.Println("trace:", own, "own,", hooks, "of hooks")
-	}
+	return longest(data.Bytes())
 }
 
 func use() {

@@ -29,7 +29,7 @@ pub static DEVIATIONS: [Shown; 12] = [
     shown(Deviation::ThrowTracebacks, &[at(5, ()), gone(10), at(19, ())], "runtime/runtime1.go, gotraceback: level = 2"),
     shown(Deviation::FatalErrorTraceback, &[at(5, ()), gone(19)], "runtime/panic.go, fatal: throwTypeUser"),
     shown(Deviation::CpuProfileLine, &[at(12, ()), gone(21)], "runtime/traceback.go, gentraceback: the first frame is no caller"),
-    shown(Deviation::TraceDepth, &[at(5, ()), gone(12), at(21, ())], "runtime/tracestack.go, fpTracebackPCs"),
+    shown(Deviation::TraceDepth, &[at(5, ()), gone(12), at(21, ())], "runtime/trace.go, from 1.22 on trace2stack.go, from 1.23 on tracestack.go, fpTracebackPCs"),
     shown(Deviation::BlockProfileFrames, &[at(5, ()), gone(12), at(23, ())], "runtime/mprof.go, fpTracebackPartialExpand; runtime/pprof/pprof.go, expandInlinedFrames"),
     shown(Deviation::BlockProfileDepth, &[at(5, ()), gone(12), at(23, ())], "runtime/mprof.go, fpTracebackPartialExpand"),
     shown(Deviation::StackUse, &[at(5, ())], "runtime/stack.go, newstack"),

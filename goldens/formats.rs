@@ -23,6 +23,7 @@ use gondwana_harness::disturb::kind::Kind;
 use gondwana_harness::disturb::{full, matrix};
 use gondwana_harness::executor::native::process::{Ready, Scenario};
 use gondwana_harness::generate::relocation;
+use gondwana_harness::gostd;
 use gondwana_harness::layouts::compare as layouts;
 use gondwana_harness::matrix::cell::{self, CellReport};
 use gondwana_harness::matrix::{Cell, run};
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<Format> {
         report(),
         case(),
         matrix(),
+        go_std(),
         disturb(),
         disturb_set(),
         layouts(),
@@ -399,6 +401,48 @@ fn case() -> Format {
     });
     assert_eq!(values[0]["schema"], json!(case::SCHEMA));
     of_schema(case::SCHEMA, "harness/src/report/case.rs", &values)
+}
+
+fn go_std() -> Format {
+    let cell = gostd::Cell {
+        go: GoVersion::new(27, 4),
+        package: "io".into(),
+    };
+    let report = gostd::cell::CellReport {
+        go: "go1.27.4".into(),
+        package: "io".into(),
+        reasons: vec!["r".into()],
+        passed: 1,
+        skipped: 1,
+        failed: 1,
+        flaky: vec!["TestA".into()],
+        varying: vec!["TestA".into()],
+        known: vec![gostd::judge::Known {
+            test: "TestA".into(),
+            what: "w".into(),
+            why: "y".into(),
+        }],
+        endless: vec!["A".into()],
+        calls: gostd::subject::Calls {
+            hooks: 1,
+            refused: 1,
+            entered: 1,
+            spans: 1,
+            lost: 1,
+            skipped: 1,
+        },
+        runs: 2,
+        unhooked: 0.5,
+        hooked: 0.5,
+        seconds: 0.5,
+    };
+    let finished = gostd::run::Finished {
+        reports: vec![(cell, report)],
+        reused: 1,
+        elapsed: Duration::from_millis(1500),
+    };
+    let value = serde_json::to_value(finished.document(&["*".into()])).unwrap();
+    of_schema(gostd::run::SCHEMA, "harness/src/gostd/run.rs", &[value])
 }
 
 fn matrix() -> Format {

@@ -411,15 +411,29 @@ fn without_permission_to_trace_the_program_runs_unhooked() {
 #[test]
 fn a_program_with_privileges_of_its_own_keeps_them() {
     let scratch = Scratch::new();
+    let find = |name: &str| {
+        let found = Command::new("sh")
+            .args(["-c", &format!("command -v {name}")])
+            .output()
+            .unwrap();
+        text(&found.stdout).trim().to_owned()
+    };
     let copy = scratch.0.path().join("id");
-    let found = Command::new("sh")
-        .args(["-c", "command -v id"])
-        .output()
-        .unwrap();
-    std::fs::copy(text(&found.stdout).trim(), &copy).unwrap();
+    std::fs::copy(find("id"), &copy).unwrap();
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&copy).unwrap());
     if owner != 0 {
-        println!("not tested: only root can start a program as another user");
+        // Only root can make such a program, but every system has one.
+        let su = find("su");
+        let metadata = std::fs::metadata(&su).unwrap();
+        let bits = std::os::unix::fs::MetadataExt::mode(&metadata);
+        assert!(bits & 0o4000 != 0, "{su} has no privileges of its own");
+        let expected = Command::new(&su).arg("--version").output().unwrap();
+        let output = scratch.run(&[&su, "--version"]).output().unwrap();
+        assert_eq!(output.stdout, expected.stdout, "{output:?}");
+        assert!(
+            text(&output.stderr).contains("(not-permitted)"),
+            "{output:?}"
+        );
         return;
     }
     let mode = |path: &Path, bits| {

@@ -2,11 +2,13 @@
 
 pub mod build;
 pub mod cache;
+pub mod cells;
 pub mod cmd;
 pub mod disturb;
 pub mod events;
 pub mod executor;
 pub mod generate;
+pub mod gostd;
 pub mod layouts;
 pub mod machine;
 pub mod matrix;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gondwana_harness::cmd::{
-    disturb, emulate, layouts, matrix, qualify, release_check, replay, run, testbin, toolchain,
+    disturb, emulate, gostd, layouts, matrix, qualify, release_check, replay, run, testbin,
+    toolchain,
 };
 
 /// Proves that Gondwana's hooks on a Go program are harmless
@@ -25,6 +26,9 @@ enum Command {
     Disturb(disturb::Args),
     /// Qualify the test programs in every Go version and build mode, and print the table
     Matrix(matrix::Args),
+    /// Run Go's own tests of its standard library hooked, and print the table
+    #[command(name = "std")]
+    GoStd(gostd::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
     /// Run a program hooked, for qualify
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(args),
         Command::Disturb(args) => disturb::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::GoStd(args) => gostd::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => return run::run(args),
         Command::Layouts(args) => layouts::run(&args),

@@ -1,12 +1,14 @@
 //! Programs of other people, and a server that serves itself, in the emulated process: output, exit status and stream are
-//! those of a native run, hooked and unhooked. What cannot be obtained is skipped, and said.
+//! those of a native run, hooked and unhooked.
+//!
+//! This test has a `main` of its own (`harness = false`), since what cannot be obtained is counted as ignored.
 
 mod packages;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use gondwana_engine::event::{End as StreamEnd, Hook, Line, StreamReader};
@@ -18,7 +20,8 @@ use gondwana_harness::executor::native::process::{self, End, Scenario};
 use gondwana_harness::machine::{Ending, Machine, Pause, Setup, Stream, Until};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::{Toolchains, chosen};
-use packages::{Package, Source};
+use libtest_mimic::{Arguments, Trial};
+use packages::{Package, Source, Use, trials};
 
 /// Versions whose server serves itself every day: of each calling convention, with and without asynchronous preemption.
 const EVERYDAY: [&str; 3] = ["1.9", "1.16", "1.27"];
@@ -74,23 +77,19 @@ fn natively(mut command: Command, dir: &Path) -> Outcome {
     }
 }
 
-/// A program of a package, with the files that it works on.
+/// The files that a program works on, and how it is run.
 struct Work {
-    package: Package,
     files: &'static [(&'static str, &'static str)],
     args: &'static [&'static str],
     hooks: &'static [&'static str],
 }
 
-fn check(work: &Work) {
-    let Some(program) = work.package.obtain() else {
-        return;
-    };
+fn check(program: &Path, work: &Work) {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in work.files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command.args(work.args).env_clear().env("HOME", "/tmp");
     let native = natively(command, dir.path());
     let hooks: Vec<String> = work.hooks.iter().map(|&hook| hook.to_owned()).collect();
@@ -98,14 +97,14 @@ fn check(work: &Work) {
         let mut setup = Setup::new(&program.display().to_string()).args(work.args);
         setup.env = vec![b"HOME=/tmp".to_vec()];
         setup.root = dir.path().to_owned();
-        let (emulated, stream) = emulate(&program, setup, hooks);
-        assert_eq!(emulated, native, "{} {hooks:?}", work.package.name);
+        let (emulated, stream) = emulate(program, setup, hooks);
+        assert_eq!(emulated, native, "{} {hooks:?}", program.display());
         if !hooks.is_empty() {
             let normal = Normal::read(&stream);
             let spans: u64 = normal.end.spans.iter().sum();
             println!(
                 "{}: {} hooks, {spans} spans",
-                work.package.name,
+                program.display(),
                 normal.hooks.len()
             );
             assert!(spans > 0 && normal.end.lost == 0 && normal.end.malformed == 0);
@@ -150,64 +149,90 @@ impl Normal {
     }
 }
 
-#[test]
-fn shell_formatter() {
-    check(&Work {
-        package: Package {
-            source: Source::PyPi,
-            name: "shfmt-py",
-            version: "4.2.0",
-            file: "scripts/shfmt",
+fn main() -> ExitCode {
+    let uses = [
+        Use {
+            name: "shell_formatter",
+            package: Package {
+                source: Source::PyPi,
+                name: "shfmt-py",
+                version: "4.2.0",
+                file: "scripts/shfmt",
+            },
+            check: |program| {
+                check(
+                    program,
+                    &Work {
+                        files: &[("in.sh", "if [ x = y ]; then\necho   hi | cat\nfi\n")],
+                        args: &["in.sh"],
+                        hooks: &["main.*", "mvdan.cc/sh/v3/syntax.*"],
+                    },
+                )
+            },
         },
-        files: &[("in.sh", "if [ x = y ]; then\necho   hi | cat\nfi\n")],
-        args: &["in.sh"],
-        hooks: &["main.*", "mvdan.cc/sh/v3/syntax.*"],
-    });
-}
-
-#[test]
-fn linter_of_protocol_buffers() {
-    check(&Work {
-        package: Package {
-            source: Source::PyPi,
-            name: "buf-bin",
-            version: "1.75.0",
-            file: "scripts/buf",
+        Use {
+            name: "linter_of_protocol_buffers",
+            package: Package {
+                source: Source::PyPi,
+                name: "buf-bin",
+                version: "1.75.0",
+                file: "scripts/buf",
+            },
+            check: |program| {
+                check(
+                    program,
+                    &Work {
+                        files: &[(
+                            "a.proto",
+                            "syntax = \"proto3\";\npackage Foo;\nmessage bar { string BadName = 1; }\n",
+                        )],
+                        args: &["lint"],
+                        hooks: &[
+                            "main.main",
+                            "github.com/bufbuild/buf/private/bufpkg/bufcheck.*",
+                        ],
+                    },
+                )
+            },
         },
-        files: &[(
-            "a.proto",
-            "syntax = \"proto3\";\npackage Foo;\nmessage bar { string BadName = 1; }\n",
-        )],
-        args: &["lint"],
-        hooks: &[
-            "main.main",
-            "github.com/bufbuild/buf/private/bufpkg/bufcheck.*",
-        ],
-    });
-}
-
-#[test]
-fn task_runner() {
-    check(&Work {
-        package: Package {
-            source: Source::PyPi,
-            name: "go-task-bin",
-            version: "3.54.0",
-            file: "scripts/task",
-        },
-        // One after the other: tasks that are independent may run in any order.
-        files: &[(
-            "Taskfile.yml",
-            "version: '3'\nvars:\n  NAME: world\ntasks:\n  default:\n    deps: [one]\n    cmds:\n      \
+        Use {
+            name: "task_runner",
+            package: Package {
+                source: Source::PyPi,
+                name: "go-task-bin",
+                version: "3.54.0",
+                file: "scripts/task",
+            },
+            check: |program| {
+                check(
+                    program,
+                    &Work {
+                        // One after the other: tasks that are independent may run in any order.
+                        files: &[(
+                            "Taskfile.yml",
+                            "version: '3'\nvars:\n  NAME: world\ntasks:\n  default:\n    deps: [one]\n    cmds:\n      \
              - echo \"hello {{.NAME}}\"\n  one:\n    cmds: [ 'for i in 1 2 3; do echo one $i; done' ]\n",
-        )],
-        args: &[],
-        hooks: &["main.main", "github.com/go-task/task/v3*"],
-    });
+                        )],
+                        args: &[],
+                        hooks: &["main.main", "github.com/go-task/task/v3*"],
+                    },
+                )
+            },
+        },
+    ];
+    let mut trials = trials(&uses);
+    trials.push(Trial::test(
+        "a_server_serves_itself_and_its_stream_is_the_native_one",
+        || {
+            server();
+            Ok(())
+        },
+    ));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-#[test]
-fn a_server_serves_itself_and_its_stream_is_the_native_one() {
+/// A server that is its own client: output and stream are the native ones.
+fn server() {
     let toolchains = Toolchains::open().unwrap();
     let builder = Builder::open().unwrap();
     let case = testbins::case("httpserve").unwrap();

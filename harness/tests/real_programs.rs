@@ -1,11 +1,13 @@
 //! Stripped Go programs of other people, old and new, as the package registries have them: all their hookable functions
 //! relocate, and they run hooked as they run unhooked.
-//! What cannot be obtained is skipped, and said.
+//!
+//! This test has a `main` of its own (`harness = false`), since what cannot be obtained is counted as ignored.
 
 mod packages;
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 
 use gondwana_engine::image::Image;
 use gondwana_engine::meta;
@@ -15,11 +17,11 @@ use gondwana_harness::qualify::{Request, qualify};
 use gondwana_harness::report::table;
 use gondwana_harness::toolchain::{NEWEST_MINOR, Toolchains};
 use gondwana_harness::verdict::Verdict;
-use packages::{Package, Source};
+use libtest_mimic::Arguments;
+use packages::{Package, Source, Use, trials};
 
 /// One program.
 struct Program {
-    package: Package,
     /// A file in the working directory, which `args` may name.
     input: (&'static str, &'static str),
     args: &'static [&'static str],
@@ -29,17 +31,14 @@ struct Program {
 const JAVASCRIPT: &str =
     "export const f = xs => xs.map(x => x * 2); console.log(f([1, 2]), `a${1 + 1}`);\n";
 
-fn check(program: &Program) {
-    let Some(file) = program.package.obtain() else {
-        return;
-    };
-    build_information(&file);
+fn check(file: &Path, program: &Program) {
+    build_information(file);
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join(program.input.0);
     fs::write(&input, program.input.1).unwrap();
     let input = input.display().to_string();
     let request = Request {
-        program: file,
+        program: file.to_owned(),
         patterns: program.hooks.iter().map(|&hook| hook.to_owned()).collect(),
         out: dir.path().join("out"),
         agent: Agent::harness(env!("CARGO_BIN_EXE_gondwana-harness")),
@@ -86,62 +85,84 @@ fn build_information(file: &Path) {
     );
 }
 
-#[test]
-fn esbuild_of_go_1_16() {
-    check(&Program {
-        package: Package {
-            source: Source::Npm,
-            name: "esbuild-linux-64",
-            version: "0.8.57",
-            file: "bin/esbuild",
+fn main() -> ExitCode {
+    let uses = [
+        Use {
+            name: "esbuild_of_go_1_16",
+            package: Package {
+                source: Source::Npm,
+                name: "esbuild-linux-64",
+                version: "0.8.57",
+                file: "bin/esbuild",
+            },
+            check: |file| {
+                check(
+                    file,
+                    &Program {
+                        input: ("in.js", JAVASCRIPT),
+                        args: &["--minify", "INPUT"],
+                        hooks: &["main.main", "github.com/evanw/esbuild/internal/js_lexer.*"],
+                    },
+                )
+            },
         },
-        input: ("in.js", JAVASCRIPT),
-        args: &["--minify", "INPUT"],
-        hooks: &["main.main", "github.com/evanw/esbuild/internal/js_lexer.*"],
-    });
-}
-
-#[test]
-fn esbuild_of_go_1_23() {
-    check(&Program {
-        package: Package {
-            source: Source::Npm,
-            name: "@esbuild/linux-x64",
-            version: "0.25.0",
-            file: "bin/esbuild",
+        Use {
+            name: "esbuild_of_go_1_23",
+            package: Package {
+                source: Source::Npm,
+                name: "@esbuild/linux-x64",
+                version: "0.25.0",
+                file: "bin/esbuild",
+            },
+            check: |file| {
+                check(
+                    file,
+                    &Program {
+                        input: ("in.js", JAVASCRIPT),
+                        args: &["--minify", "INPUT"],
+                        hooks: &["main.main", "github.com/evanw/esbuild/internal/js_parser.*"],
+                    },
+                )
+            },
         },
-        input: ("in.js", JAVASCRIPT),
-        args: &["--minify", "INPUT"],
-        hooks: &["main.main", "github.com/evanw/esbuild/internal/js_parser.*"],
-    });
-}
-
-#[test]
-fn shell_formatter_with_everything_hooked() {
-    check(&Program {
-        package: Package {
-            source: Source::PyPi,
-            name: "shfmt-py",
-            version: "4.2.0",
-            file: "scripts/shfmt",
+        Use {
+            name: "shell_formatter_with_everything_hooked",
+            package: Package {
+                source: Source::PyPi,
+                name: "shfmt-py",
+                version: "4.2.0",
+                file: "scripts/shfmt",
+            },
+            check: |file| {
+                check(
+                    file,
+                    &Program {
+                        input: ("in.sh", "if [ x = y ]; then\necho   hi | cat\nfi\n"),
+                        args: &["INPUT"],
+                        hooks: &["*"],
+                    },
+                )
+            },
         },
-        input: ("in.sh", "if [ x = y ]; then\necho   hi | cat\nfi\n"),
-        args: &["INPUT"],
-        hooks: &["*"],
-    });
-}
-
-#[test]
-fn git_hook_manager() {
-    check(&Program {
-        package: Package {
-            source: Source::Npm,
-            name: "lefthook-linux-x64",
-            version: "1.10.10",
-            file: "bin/lefthook",
+        Use {
+            name: "git_hook_manager",
+            package: Package {
+                source: Source::Npm,
+                name: "lefthook-linux-x64",
+                version: "1.10.10",
+                file: "bin/lefthook",
+            },
+            check: |file| {
+                check(
+                    file,
+                    &Program {
+                        input: ("unused", ""),
+                        args: &["--help"],
+                        hooks: &["main.main", "github.com/spf13/cobra.*"],
+                    },
+                )
+            },
         },
-        input: ("unused", ""),
-        args: &["--help"],
-        hooks: &["main.main", "github.com/spf13/cobra.*"],
-    });
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials(&uses)).exit_code()
 }

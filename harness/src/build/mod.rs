@@ -1,4 +1,5 @@
-//! A test program, a toolchain and a build mode -> an executable, built once and kept.
+//! A test program, a toolchain and a build mode -> an executable, built once and kept; so, too, a package of the standard
+//! library -> its tests.
 //!
 //! The key of a build is a hash of everything that decides its bytes: toolchain version, mode, flags, the names and
 //! contents of the sources, and the versions of the C tools where they have a part in it. Sources are built from a copy
@@ -9,10 +10,11 @@
 mod c_tools;
 mod evict;
 mod mode;
+mod package;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use gondwana_engine::golang::GoVersion;
@@ -22,6 +24,7 @@ use crate::cache::{self, Lock};
 use crate::toolchain::Toolchain;
 
 pub use mode::Mode;
+pub use package::Package;
 
 /// Number of lock files; two builds whose keys share one only wait for each other.
 const LOCKS: u8 = 32;
@@ -102,9 +105,22 @@ impl Builder {
             false => "",
         };
         let key = key(version, source, &flags, c_tools);
-        let place = self
-            .dir
-            .join(format!("{name}-{version}-{mode}-{}", &key[..16]));
+        self.kept(&format!("{name}-{version}-{mode}"), &key, name, |work| {
+            compile(toolchain, source, &flags, work)
+                .with_context(|| format!("build {name} with {version}, {mode}"))
+        })
+    }
+
+    /// The file `name` in the kept folder of this label and key. When it is not there yet, `make` makes a folder with it
+    /// and nothing else, somewhere below the directory that it gets.
+    fn kept(
+        &self,
+        label: &str,
+        key: &str,
+        name: &str,
+        make: impl FnOnce(&Path) -> Result<PathBuf>,
+    ) -> Result<PathBuf> {
+        let place = self.dir.join(format!("{label}-{}", &key[..16]));
         let program = place.join(name);
         if evict::touch(&place, &program) {
             return Ok(program);
@@ -116,13 +132,11 @@ impl Builder {
         }
         // Under the stripe's lock nobody else works on this key, so what lies there is left over.
         let work = self.dir.join(format!(".work-{key}"));
-        let built = compile(toolchain, source, &flags, &work)
-            .with_context(|| format!("build {name} with {version}, {mode}"))
-            .and_then(|built| {
-                cache::remove_tree(&place)
-                    .with_context(|| format!("remove {}", place.display()))?;
-                fs::rename(&built, &place).with_context(|| format!("rename to {}", place.display()))
-            });
+        cache::remove_tree(&work).with_context(|| format!("remove {}", work.display()))?;
+        let built = make(&work).and_then(|built| {
+            cache::remove_tree(&place).with_context(|| format!("remove {}", place.display()))?;
+            fs::rename(&built, &place).with_context(|| format!("rename to {}", place.display()))
+        });
         let cleaned =
             cache::remove_tree(&work).with_context(|| format!("remove {}", work.display()));
         built.and(cleaned)?;
@@ -190,6 +204,15 @@ pub(crate) fn sources(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn key(version: GoVersion, source: &Source, flags: &mode::Flags, c_tools: &str) -> String {
+    let flags = format!("{flags:?}");
+    let files = source.files.iter();
+    let files = files.flat_map(|(name, content)| [name.as_bytes(), content]);
+    let parts = [source.name.as_bytes(), flags.as_bytes(), c_tools.as_bytes()];
+    digest(version, parts.into_iter().chain(files))
+}
+
+/// The hash of a version and a list of parts.
+fn digest<'p>(version: GoVersion, parts: impl IntoIterator<Item = &'p [u8]>) -> String {
     let mut hash = Sha256::new();
     // Each part with its length before it: no two different lists of parts are the same bytes.
     let mut add = |part: &[u8]| {
@@ -198,13 +221,7 @@ fn key(version: GoVersion, source: &Source, flags: &mode::Flags, c_tools: &str) 
     };
     add(RECIPE.as_bytes());
     add(version.to_string().as_bytes());
-    add(source.name.as_bytes());
-    add(format!("{flags:?}").as_bytes());
-    add(c_tools.as_bytes());
-    for (name, content) in &source.files {
-        add(name.as_bytes());
-        add(content);
-    }
+    parts.into_iter().for_each(add);
     hash.finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -218,7 +235,6 @@ fn compile(
     flags: &mode::Flags,
     work: &Path,
 ) -> Result<PathBuf> {
-    cache::remove_tree(work).with_context(|| format!("remove {}", work.display()))?;
     let gopath = work.join("gopath");
     let packages = gopath.join("src/testbins");
     let main = packages.join(&source.name);
@@ -236,19 +252,28 @@ fn compile(
     let out = work.join("out");
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     let program = out.join(&source.name);
-    let output = toolchain
-        .go_command()
-        .arg("build")
+    let mut go = toolchain.go_command();
+    go.arg("build")
         .arg("-o")
         .arg(&program)
         .args(flags.arguments(&gopath.join("src")))
         .arg(format!("testbins/{}", source.name))
         .env("GOPATH", &gopath)
         .envs(flags.env.iter().copied())
-        .current_dir(&main)
+        .current_dir(&main);
+    must_build(go)?;
+    if flags.strip {
+        c_tools::strip(&program)?;
+    }
+    Ok(out)
+}
+
+/// Runs a `go` command that builds; what the compiler says is part of the error.
+fn must_build(mut go: Command) -> Result<()> {
+    let output = go
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("run {}/bin/go", toolchain.goroot().display()))?;
+        .with_context(|| format!("run {}", go.get_program().display()))?;
     if !output.status.success() {
         bail!(
             "go build ended with {}:\n{}",
@@ -256,10 +281,7 @@ fn compile(
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
     }
-    if flags.strip {
-        c_tools::strip(&program)?;
-    }
-    Ok(out)
+    Ok(())
 }
 
 #[cfg(test)]

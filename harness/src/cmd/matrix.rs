@@ -7,9 +7,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{Builder, Mode};
+use crate::cells::kept::Kept;
 use crate::executor::native::hooked::Agent;
 use crate::matrix::cell::Bench;
-use crate::matrix::kept::Kept;
 use crate::matrix::run::{Finished, run as run_cells};
 use crate::matrix::{Cell, FILE, Matrix, Tier, junit, markdown, render, with_least_hookable};
 use crate::testbins;
@@ -140,7 +140,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let kept = match args.fresh || !args.program.is_empty() {
         true => None,
-        false => Some(Kept::open(&bench)?),
+        false => Some(Kept::open(&bench.agent)?),
     };
     let out = args.report.join("failed");
     let finished = run_cells(&bench, &cells, args.jobs.into(), kept.as_ref(), &out)?;

@@ -2,6 +2,7 @@
 
 pub mod disturb;
 pub mod emulate;
+pub mod gostd;
 pub mod layouts;
 pub mod matrix;
 pub mod qualify;

@@ -11,8 +11,9 @@ use gondwana_engine::golang::GoVersion;
 use serde::Deserialize;
 
 use crate::build::Mode;
+use crate::cells::file;
 use crate::testbins;
-use crate::toolchain::{GoRange, resolve};
+use crate::toolchain::GoRange;
 
 /// The file's name in `testbins/`.
 pub const FILE: &str = "matrix.toml";
@@ -165,7 +166,7 @@ impl Matrix {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let document: Document = toml::from_str(text).map_err(|error| one_line(&error, text))?;
+        let document: Document = file::parse(text)?;
         let modes = unique(document.mode.iter().map(|row| row.name.as_str()))?;
         let mut cells = Vec::new();
         let mut traps = BTreeMap::new();
@@ -304,13 +305,9 @@ struct SkipRow {
 
 impl SkipRow {
     fn read(self, modes: &[Mode]) -> Result<Skip> {
-        let minor = |text: &Option<String>, open| match text {
-            Some(text) => Ok(resolve(text)?.minor),
-            None => anyhow::Ok(open),
-        };
         Ok(Skip {
             modes: selection(&self.modes, modes)?,
-            minors: (minor(&self.from, 0)?, minor(&self.to, u16::MAX)?),
+            minors: file::minors(self.from.as_deref(), self.to.as_deref())?,
             programs: self.programs.unwrap_or_default(),
             when: self.when,
             why: self.why,
@@ -366,17 +363,6 @@ fn tier(rows: &[TierRow], modes: &[Mode], cells: &[Cell]) -> Result<Vec<Cell>> {
     chosen.sort_unstable();
     chosen.dedup();
     Ok(chosen)
-}
-
-/// What is wrong, and in which line.
-fn one_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
-    let message = error.message().replace('\n', " ");
-    match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => {
-            anyhow::anyhow!("line {}: {message}", before.matches('\n').count() + 1)
-        }
-        None => anyhow::anyhow!("{message}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Every Go version in every build mode, as one table of cells.
 //!
 //! [`Matrix`] (`testbins/matrix.toml`) says which cells there are and what may be left out; [`program`] makes one program
-//! of all test programs; [`cell`] builds and qualifies it in one version and mode; [`run`] does so for many cells, keeps
-//! what is finished and shows how far it is; [`render`], [`markdown`] and [`junit`] write the results down.
+//! of all test programs; [`cell`] builds and qualifies it in one version and mode; [`run`] does so for many cells (with
+//! [`cells`](crate::cells)); [`render`], [`markdown`] and [`junit`] write the results down.
 
 pub mod cell;
 mod definition;
 pub mod junit;
-pub mod kept;
 pub mod markdown;
 pub mod program;
 pub mod render;

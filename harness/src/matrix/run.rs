@@ -1,29 +1,17 @@
-//! Cells -> their reports, several at a time, with a line on standard error that says how far it is.
+//! Cells of the matrix -> their reports.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::cell::{self, Bench, CellReport, Outcome, Prepared};
-use super::kept::Kept;
+use super::cell::{self, Bench, CellReport, Prepared};
 use super::{Cell, render};
+use crate::cells;
+use crate::cells::kept::{Kept, Key};
 
 /// What a run of many cells found.
-#[derive(Debug)]
-pub struct Finished {
-    /// One report per cell, in the order of the cells.
-    pub reports: Vec<(Cell, CellReport)>,
-    /// Cells whose report an earlier run has made.
-    pub reused: usize,
-    /// How long it took.
-    pub elapsed: Duration,
-}
+pub type Finished = cells::run::Finished<Cell, CellReport>;
 
 /// Name and version of the form of the matrix's `report.json`; the version is raised with every change of it.
 pub const SCHEMA: &str = "gondwana.matrix/1";
@@ -50,6 +38,20 @@ impl Finished {
     }
 }
 
+impl cells::Report for CellReport {
+    fn is_good(&self) -> bool {
+        self.is_good()
+    }
+
+    fn summary(&self) -> String {
+        render::outcome(self)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+}
+
 /// Runs the cells, `jobs` at a time; each has its directory below `out`. With `kept`, cells that were finished before are
 /// not run again.
 ///
@@ -62,33 +64,10 @@ pub fn run(
     kept: Option<&Kept>,
     out: &Path,
 ) -> Result<Finished> {
-    let begun = Instant::now();
     std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
-    let next = AtomicUsize::new(0);
-    let progress = Progress::new(cells.len());
-    let reports = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, cells.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(&cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (report, reused) = one(bench, cell, kept, out, &progress);
-                    progress.done(cell, &report, reused);
-                    lock(&reports).push((cell, report, reused));
-                }
-            });
-        }
-    });
-    progress.clear();
-    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    reports.sort_by_key(|(cell, ..)| *cell);
-    Ok(Finished {
-        reused: reports.iter().filter(|(.., reused)| *reused).count(),
-        reports: reports
-            .into_iter()
-            .map(|(cell, report, _)| (cell, report))
-            .collect(),
-        elapsed: begun.elapsed(),
-    })
+    Ok(cells::run::run(cells, jobs, |&cell, progress| {
+        one(bench, cell, kept, out, progress)
+    }))
 }
 
 /// One cell from the beginning to its report, and whether an earlier run has made that.
@@ -97,24 +76,25 @@ fn one(
     cell: Cell,
     kept: Option<&Kept>,
     out: &Path,
-    progress: &Progress,
+    progress: &dyn Fn(&str),
 ) -> (CellReport, bool) {
     let begun = Instant::now();
-    progress.at(cell, "building");
+    progress("building");
     let finish = || -> Result<(CellReport, bool)> {
         let prepared = match cell::prepare(bench, cell)? {
             Ok(prepared) => prepared,
             Err(report) => return Ok((report, false)),
         };
-        if let Some(kept) = kept
-            && let Some(report) = kept.get(bench, &prepared)?
+        let key = kept.map(|kept| key(kept, bench, &prepared)).transpose()?;
+        if let (Some(kept), Some(key)) = (kept, &key)
+            && let Some(report) = kept.get(key)
         {
             return Ok((report, true));
         }
         let mut report = check(bench, &prepared, out, progress)?;
         report.seconds = begun.elapsed().as_secs_f64();
-        if let Some(kept) = kept {
-            kept.put(bench, &prepared, &report)?;
+        if let (Some(kept), Some(key)) = (kept, &key) {
+            kept.put(key, &report)?;
         }
         Ok((report, false))
     };
@@ -126,91 +106,29 @@ fn one(
     (report, reused)
 }
 
+/// What the test programs promise, what is left out, and the seed decide the result besides the program.
+fn key(kept: &Kept, bench: &Bench, prepared: &Prepared) -> Result<Key> {
+    let cell = prepared.cell;
+    let data = format!(
+        "{:?} {:?} {:?} {}",
+        prepared.cases,
+        prepared.skipped,
+        bench.matrix.refused(cell.mode),
+        bench.seed
+    );
+    kept.key(&cell.to_string(), &prepared.program, &data)
+}
+
 fn check(
     bench: &Bench,
     prepared: &Prepared,
     out: &Path,
-    progress: &Progress,
+    progress: &dyn Fn(&str),
 ) -> Result<CellReport> {
     let cell = prepared.cell;
     let place = out.join(format!("{}-{}", cell.go, cell.mode));
-    let report = cell::check(bench, prepared, &place, |what| progress.at(cell, what))?;
+    let report = cell::check(bench, prepared, &place, progress)?;
     // Empty where everything is good.
     let _ = std::fs::remove_dir(&place);
     Ok(report)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The line on standard error; where that is no terminal, one line per finished cell instead.
-struct Progress {
-    total: usize,
-    terminal: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    done: usize,
-    failed: usize,
-    now: BTreeMap<Cell, String>,
-    shown: Option<Instant>,
-}
-
-/// How often the line is written anew.
-const EVERY: Duration = Duration::from_millis(100);
-
-impl Progress {
-    fn new(total: usize) -> Self {
-        Self {
-            total,
-            terminal: std::io::stderr().is_terminal(),
-            state: Mutex::new(State::default()),
-        }
-    }
-
-    fn at(&self, cell: Cell, what: &str) {
-        let mut state = lock(&self.state);
-        state.now.insert(cell, what.to_owned());
-        if self.terminal && state.shown.is_none_or(|shown| shown.elapsed() >= EVERY) {
-            state.shown = Some(Instant::now());
-            let mut line = format!(
-                "{}/{} cells, {} failed",
-                state.done, self.total, state.failed
-            );
-            for (cell, what) in &state.now {
-                let _ = write!(line, " | {cell}: {what}");
-            }
-            // Progress that cannot be shown is no reason to stop.
-            let _ = write!(std::io::stderr(), "\r\x1b[K{line:.160}");
-        }
-    }
-
-    fn done(&self, cell: Cell, report: &CellReport, reused: bool) {
-        let mut state = lock(&self.state);
-        state.now.remove(&cell);
-        state.done += 1;
-        let failed = matches!(report.outcome, Outcome::Failed { .. });
-        state.failed += usize::from(failed);
-        if failed || !self.terminal {
-            let clear = if self.terminal { "\r\x1b[K" } else { "" };
-            let reused = if reused { ", from an earlier run" } else { "" };
-            let _ = writeln!(
-                std::io::stderr(),
-                "{clear}[{}/{}] {cell}: {} ({:.1} s{reused})",
-                state.done,
-                self.total,
-                render::outcome(report),
-                report.seconds
-            );
-        }
-    }
-
-    fn clear(&self) {
-        if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }

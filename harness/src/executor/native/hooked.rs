@@ -23,13 +23,14 @@ const TAIL: u64 = 8 << 20;
 const POLL: Duration = Duration::from_millis(5);
 /// Records per thread that may wait for the agent: programs that end at once must not outrun it. Only what is written
 /// costs memory.
-const SLOTS: &str = "1048576";
+const SLOTS: u32 = 1 << 20;
 
 /// The program that runs programs hooked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agent {
     path: PathBuf,
     subcommand: &'static str,
+    slots: u32,
 }
 
 impl Agent {
@@ -39,6 +40,7 @@ impl Agent {
             Some(path) => Ok(Self {
                 path: path.into(),
                 subcommand: "run",
+                slots: SLOTS,
             }),
             None => Ok(Self::harness(std::env::current_exe()?)),
         }
@@ -50,7 +52,14 @@ impl Agent {
         Self {
             path: path.into(),
             subcommand: "__run",
+            slots: SLOTS,
         }
+    }
+
+    /// The same with so many records per thread, a power of two: for programs whose records nobody wants.
+    #[must_use]
+    pub fn with_slots(self, slots: u32) -> Self {
+        Self { slots, ..self }
     }
 
     /// Its file.
@@ -74,7 +83,7 @@ impl Agent {
             command.arg("--hook").arg(pattern);
         }
         command
-            .args(["--ring-slots", SLOTS])
+            .args(["--ring-slots", &self.slots.to_string()])
             .arg("--out")
             .arg(stream)
             .arg("--")
@@ -93,19 +102,23 @@ pub fn wait_for_end(stream: &Path, patience: Duration) -> bool {
         if is_complete(stream).unwrap_or(false) {
             return true;
         }
-        let agents = agents(stream);
         // It may have written the line and ended between the two looks.
-        if agents.is_empty() {
+        if agents(stream).is_empty() {
             return is_complete(stream).unwrap_or(false);
         }
         if Instant::now() >= by {
-            for agent in agents {
-                let _ = kill(agent, Signal::SIGKILL);
-            }
+            kill_agents(stream);
             return false;
         }
         std::thread::sleep(wait);
         wait = (wait * 2).min(POLL);
+    }
+}
+
+/// Kills the agent that writes this stream, if there is one.
+pub fn kill_agents(stream: &Path) {
+    for agent in agents(stream) {
+        let _ = kill(agent, Signal::SIGKILL);
     }
 }
 

@@ -1,4 +1,5 @@
 //! Runs real programs, unhooked and hooked, and watches them from outside.
 
+pub mod discard;
 pub mod hooked;
 pub mod process;

@@ -44,14 +44,16 @@ impl Builder {
             Package::Program(_, false) => (last.to_owned(), ""),
             Package::Program(_, true) => (last.to_owned(), c_tools::identity()?),
         };
-        let what = format!("{package:?}");
+        let what = format!("{package:?} in its module");
         let key = digest(version, [what.as_bytes(), c_tools.as_bytes()]);
         let label = format!("{}-{version}", path.replace('/', "_"));
         self.kept(&label, &key, &name, |work| {
             let out = work.join("out");
             fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
             let mut go = toolchain.go_command();
-            go.current_dir(toolchain.source_of(path));
+            // As part of its module: outside of one, programs get the `GODEBUG` settings of old versions (go.dev/doc/godebug).
+            go.current_dir(toolchain.source_of(path))
+                .env("GO111MODULE", "on");
             match package {
                 Package::Tests(path) => go
                     .args(["test", "-c", "-vet=off", "-o"])

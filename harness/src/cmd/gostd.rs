@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gondwana_engine::spec::Pattern;
@@ -39,7 +40,7 @@ Examples:
   gondwana-harness std --package sync --hook 'sync.*' --report /tmp/std
   gondwana-harness std --jobs 2 --update                     # write the table into harness/docs/STD.md
 
-Exit status: 0 every cell is as it must be, 1 some are not, 2 failed.";
+Exit status: 0 every cell that was run is as it must be, 1 some are not, 2 failed.";
 
 /// Arguments of `std`.
 #[derive(clap::Args, Debug)]
@@ -66,10 +67,14 @@ pub struct Args {
     /// Run every cell, also those that were finished before
     #[arg(long)]
     fresh: bool,
+    /// Begin no cell after so many minutes; cells that are left are counted as not run
+    #[arg(long, value_name = "MINUTES")]
+    within: Option<u64>,
     /// Print report.json instead of the table
     #[arg(long)]
     json: bool,
-    /// Write the table into harness/docs/STD.md; needs the whole table with every function hooked, and no failure
+    /// Write the table into harness/docs/STD.md; needs all cells with every function hooked, and no failure.
+    /// Cells that were not run are shown as such
     #[arg(long, conflicts_with_all = ["go", "package", "core"])]
     update: bool,
 }
@@ -102,7 +107,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         false => Some(Kept::open(&bench.agent)?),
     };
     let out = args.report.join("failed");
-    let finished = run_cells(&bench, &cells, args.jobs.into(), kept.as_ref(), &out)?;
+    let within = args.within.map(|minutes| Duration::from_secs(minutes * 60));
+    let jobs = args.jobs.into();
+    let finished = run_cells(&bench, &cells, jobs, kept.as_ref(), within, &out)?;
     let document = finished.document(&bench.patterns);
     let json = serde_json::to_string_pretty(&document).context("write the report")? + "\n";
     write_all(&args.report, &finished, &json)?;

@@ -119,6 +119,18 @@ impl CellReport {
         }
     }
 
+    /// A cell for which there was no time.
+    #[must_use]
+    pub fn not_run(cell: &Cell) -> Self {
+        Self::new(cell)
+    }
+
+    /// Whether anything is known of it.
+    #[must_use]
+    pub fn was_run(&self) -> bool {
+        self.runs > 0 || !self.reasons.is_empty()
+    }
+
     /// All its tests.
     #[must_use]
     pub fn tests(&self) -> u64 {

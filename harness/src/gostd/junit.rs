@@ -32,7 +32,11 @@ pub fn render(finished: &Finished) -> Result<String> {
 }
 
 fn case(cell: &CellReport) -> TestCase {
-    let status = if cell.is_good() {
+    let status = if !cell.was_run() {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message("not run: the time was over");
+        status
+    } else if cell.is_good() {
         TestCaseStatus::success()
     } else {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);

@@ -26,7 +26,7 @@ fn write(out: &mut String, finished: &Finished) -> std::fmt::Result {
     writeln!(out, "{}.\n", render::summary(finished))?;
     writeln!(
         out,
-        "Tests that passed unhooked and hooked (`known`: differ as `testbins/std.toml` says; `flaky`: differ unhooked):\n"
+        "Tests that passed unhooked and hooked (`known`: differ as `testbins/std.toml` says; `flaky`: differ unhooked; `–`: not run):\n"
     )?;
     writeln!(out, "{}", grid(finished, render::short))?;
     writeln!(
@@ -34,12 +34,18 @@ fn write(out: &mut String, finished: &Finished) -> std::fmt::Result {
         "Calls with a hook, and those of them with a span in the stream:\n"
     )?;
     let calls = |cell: &CellReport| {
+        if !cell.was_run() {
+            return render::NOT_RUN.to_owned();
+        }
         let [entered, spans] = [cell.calls.entered, cell.calls.spans].map(render::calls);
         format!("{entered} / {spans}")
     };
     writeln!(out, "{}", grid(finished, calls))?;
     writeln!(out, "Seconds, one run unhooked and the hooked one:\n")?;
-    let seconds = |cell: &CellReport| format!("{:.0} / {:.0}", cell.unhooked, cell.hooked);
+    let seconds = |cell: &CellReport| match cell.was_run() {
+        true => format!("{:.0} / {:.0}", cell.unhooked, cell.hooked),
+        false => render::NOT_RUN.to_owned(),
+    };
     writeln!(out, "{}", grid(finished, seconds))?;
     for line in render::notes(finished) {
         writeln!(out, "* {}", line.replace('\n', " "))?;
@@ -127,6 +133,7 @@ mod tests {
             let mut report = CellReport::broken(&cell, &anyhow::anyhow!("x"));
             report.reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
             report.passed = 200;
+            report.runs = 2;
             report.calls.entered = 12_000_000;
             report.calls.spans = 11_000;
             (cell, report)
@@ -186,9 +193,17 @@ mod tests {
         let mut finished = finished();
         assert!(!finished.is_good());
         finished.reports.remove(0);
-        assert_eq!(finished.flaky(), (1, 402));
+        assert_eq!((finished.flaky(), finished.not_run()), ((1, 402), 0));
         assert!(finished.is_good());
         finished.reports[0].1.flaky = vec!["T".to_owned(); 5];
         assert!(!finished.is_good());
+        finished.reports[0].1 = CellReport::not_run(&finished.reports[0].0);
+        assert_eq!(finished.not_run(), 1);
+        assert!(
+            report(&finished).contains("| io | – |"),
+            "{}",
+            report(&finished)
+        );
+        assert!(render::summary(&finished).contains("1 not run"));
     }
 }

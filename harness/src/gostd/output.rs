@@ -176,7 +176,7 @@ mod tests {
         for text in [old, new] {
             assert_eq!(outcomes(text), expected, "{text}");
             let lines = &Output::read(text.as_bytes()).lines["TestA"];
-            let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             assert_eq!(lines, ["a_test.go:#: not here", "no newline"], "{text}");
         }
         assert_eq!(

@@ -13,6 +13,9 @@ pub fn summary_of(report: &CellReport) -> String {
     if !report.is_good() {
         return format!("FAILED: {}", report.reasons.join("; "));
     }
+    if !report.was_run() {
+        return "not run".to_owned();
+    }
     format!(
         "{} tests the same, {} calls hooked",
         short(report),
@@ -20,10 +23,16 @@ pub fn summary_of(report: &CellReport) -> String {
     )
 }
 
+/// What stands in the table for a cell that was not run.
+pub const NOT_RUN: &str = "–";
+
 /// What stands in the table: the tests that passed in every run, and what else there was.
 pub(super) fn short(report: &CellReport) -> String {
     if !report.is_good() {
         return "FAILED".to_owned();
+    }
+    if !report.was_run() {
+        return NOT_RUN.to_owned();
     }
     let mut text = report.passed.to_string();
     for (count, name) in [(report.known.len(), "known"), (report.flaky.len(), "flaky")] {
@@ -78,9 +87,10 @@ pub fn summary(finished: &Finished) -> String {
     let sum = |of: fn(&CellReport) -> u64| finished.cells().map(of).sum::<u64>();
     let (flaky, tests) = finished.flaky();
     format!(
-        "{} cells in {:.0} s, {failed} failed, {} from earlier runs; of {tests} tests {} passed the same, {} were skipped, {} failed the same, {} differed as is known of them, {flaky} were flaky ({:.2} %); {} calls hooked, {} spans",
+        "{} cells in {:.0} s, {failed} failed, {} not run, {} from earlier runs; of {tests} tests {} passed the same, {} were skipped, {} failed the same, {} differed as is known of them, {flaky} were flaky ({:.2} %); {} calls hooked, {} spans",
         finished.reports.len(),
         finished.elapsed.as_secs_f64(),
+        finished.not_run(),
         finished.reused,
         sum(|cell| cell.passed),
         sum(|cell| cell.skipped),
@@ -116,7 +126,7 @@ fn write(out: &mut String, finished: &Finished) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\ntests that passed unhooked and hooked; known: differ as testbins/std.toml says; flaky: differ unhooked\n"
+        "\ntests that passed unhooked and hooked; known: differ as testbins/std.toml says; flaky: differ unhooked; –: not run\n"
     )?;
     for line in notes(finished) {
         writeln!(out, "{line}")?;

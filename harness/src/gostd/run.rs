@@ -1,7 +1,7 @@
 //! Cells -> their reports, and the verdict over all of them.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -50,6 +50,12 @@ impl Finished {
         self.reports.iter().map(|(_, report)| report)
     }
 
+    /// Cells that were not run, for want of time.
+    #[must_use]
+    pub fn not_run(&self) -> usize {
+        self.cells().filter(|cell| !cell.was_run()).count()
+    }
+
     /// Flaky tests, and all tests.
     #[must_use]
     pub fn flaky(&self) -> (u64, u64) {
@@ -66,7 +72,7 @@ impl Finished {
 }
 
 /// Runs the cells, `jobs` at a time; what failed has its directory below `out`. With `kept`, cells that were finished before
-/// are not run again.
+/// are not run again; with `within`, none is begun after that time, and its report says that it was not run.
 ///
 /// # Errors
 /// When a directory cannot be written. A cell that cannot be built is a failure of that cell.
@@ -75,11 +81,14 @@ pub fn run(
     cells: &[Cell],
     jobs: usize,
     kept: Option<&Kept>,
+    within: Option<Duration>,
     out: &Path,
 ) -> Result<Finished> {
+    let begun = Instant::now();
     std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     Ok(cells::run::run(cells, jobs, |cell, progress| {
-        one(bench, cell, kept, out, progress)
+        let is_late = within.is_some_and(|within| begun.elapsed() >= within);
+        one(bench, cell, kept, is_late, out, progress)
             .unwrap_or_else(|error| (CellReport::broken(cell, &error), false))
     }))
 }
@@ -89,10 +98,15 @@ fn one(
     bench: &Bench,
     cell: &Cell,
     kept: Option<&Kept>,
+    is_late: bool,
     out: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<(CellReport, bool)> {
     let begun = Instant::now();
+    // What an earlier run has finished is there at once, but for its build.
+    if is_late && kept.is_none() {
+        return Ok((CellReport::not_run(cell), false));
+    }
     progress("building");
     let package = bench.definition.row(&cell.package);
     let package = package.with_context(|| format!("`{}` is none of the list", cell.package))?;
@@ -106,6 +120,9 @@ fn one(
         && let Some(report) = kept.get(key)
     {
         return Ok((report, true));
+    }
+    if is_late {
+        return Ok((CellReport::not_run(cell), false));
     }
     let place = out.join(cell.to_string().replace([' ', '/'], "-"));
     let mut report = cell::check(bench, cell, &mut subject, &place, progress)?;

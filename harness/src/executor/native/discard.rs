@@ -1,6 +1,8 @@
 //! A stream that nobody keeps: read through a FIFO and thrown away, except for its first and its last line.
 //!
-//! Programs of which every function is hooked make billions of spans; what the header and the end say of them is enough.
+//! Programs of which every function is hooked make billions of spans; what the header and the end say of them is enough. So
+//! the stream is read slowly while the program runs: an agent that has to wait leaves the processors to the program, and what
+//! does not fit into the rings is counted as lost.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -22,6 +24,8 @@ use super::hooked;
 const LINE: usize = 64 << 20;
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
+/// How long the reader rests after each piece while the program runs.
+const REST: Duration = Duration::from_millis(5);
 /// How often the reader looks whether it is to stop, in milliseconds.
 const LOOK: u16 = 50;
 
@@ -29,8 +33,17 @@ const LOOK: u16 = 50;
 #[derive(Debug)]
 pub struct Discard {
     fifo: PathBuf,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     reader: JoinHandle<io::Result<Ends>>,
+}
+
+/// What the reader is told.
+#[derive(Debug, Default)]
+struct Signs {
+    /// The program has ended: do not rest any more.
+    hurry: AtomicBool,
+    /// Do not wait for anything.
+    stop: AtomicBool,
 }
 
 /// What is kept of a stream.
@@ -56,11 +69,11 @@ impl Discard {
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(fifo)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&stop);
+        let signs = Arc::new(Signs::default());
+        let theirs = Arc::clone(&signs);
         Ok(Self {
             fifo: fifo.to_owned(),
-            stop,
+            signs,
             reader: std::thread::spawn(move || read(file, &theirs)),
         })
     }
@@ -71,6 +84,7 @@ impl Discard {
     /// # Errors
     /// When the stream cannot be read.
     pub fn finish(self, patience: Duration) -> io::Result<Ends> {
+        self.signs.hurry.store(true, Ordering::Relaxed);
         let by = Instant::now() + patience;
         while !self.reader.is_finished() && Instant::now() < by {
             std::thread::sleep(Duration::from_millis(2));
@@ -78,14 +92,14 @@ impl Discard {
         if !self.reader.is_finished() {
             hooked::kill_agents(&self.fifo);
         }
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::Relaxed);
         let ends = self.reader.join();
         let _ = std::fs::remove_file(&self.fifo);
         ends.map_err(|_| io::Error::other("the thread that reads the stream ended"))?
     }
 }
 
-fn read(mut file: File, stop: &AtomicBool) -> io::Result<Ends> {
+fn read(mut file: File, signs: &Signs) -> io::Result<Ends> {
     let mut kept = Kept::default();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -95,14 +109,19 @@ fn read(mut file: File, stop: &AtomicBool) -> io::Result<Ends> {
         let [watched] = watched;
         let events = watched.revents().unwrap_or(PollFlags::empty());
         if events.is_empty() {
-            if stop.load(Ordering::Relaxed) {
+            if signs.stop.load(Ordering::Relaxed) {
                 return Ok(kept.ends());
             }
             continue;
         }
         match file.read(&mut chunk) {
             Ok(0) => return Ok(kept.ends()),
-            Ok(len) => kept.add(chunk.get(..len).unwrap_or_default()),
+            Ok(len) => {
+                kept.add(chunk.get(..len).unwrap_or_default());
+                if !signs.hurry.load(Ordering::Relaxed) {
+                    std::thread::sleep(REST);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -322,8 +322,9 @@ fn read(first: &[u8], last: &[u8]) -> Result<(Header, StreamEnd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gondwana_engine::event::VERSION;
 
-    const HEADER: &str = r#"{"schema":"gondwana.stream","version":1,"hooked":true,"host":{"name":"h","kernel":"6"},
+    const HEADER: &str = r#"{"schema":"gondwana.stream","version":VERSION,"hooked":true,"host":{"name":"h","kernel":"6"},
         "process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"f","entry":1,"strategy":"frame","abi":"abi0",
         "args":0,"inlined":0,"raw":false}],"refusals":[]}"#;
 
@@ -339,7 +340,10 @@ mod tests {
         let mut calls = Calls::default();
         calls.add(
             &finished,
-            HEADER.replace('\n', "").as_bytes(),
+            HEADER
+                .replace('\n', "")
+                .replace("VERSION", &VERSION.to_string())
+                .as_bytes(),
             end.as_bytes(),
         )?;
         Ok(calls)

@@ -28,6 +28,8 @@
 //!
 //! A span with raw words is three records in a row: span ([`Kind::SpanRaw`]), [`Kind::Args`], [`Kind::Results`].
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// `"GONDRING"`, little-endian.
@@ -108,6 +110,19 @@ impl RingGeometry {
     #[must_use]
     pub const fn ring(&self, index: u32) -> u64 {
         HEADER_SIZE + self.stride() * index as u64
+    }
+
+    /// The rings that have bytes in `range` of the mapping.
+    #[must_use]
+    pub fn rings_of(&self, range: Range<u64>) -> Range<u32> {
+        let ring = |offset: u64| {
+            let index = offset.saturating_sub(HEADER_SIZE) / self.stride();
+            u32::try_from(index).map_or(self.rings, |index| index.min(self.rings))
+        };
+        if range.end <= HEADER_SIZE || range.is_empty() {
+            return 0..0;
+        }
+        ring(range.start)..ring(range.end - 1) + 1
     }
 
     /// Size of the whole mapping.

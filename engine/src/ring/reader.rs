@@ -1,11 +1,12 @@
-//! The rings -> [`Span`]s and counts. The one reader; never trusts what it reads, never waits for the program.
+//! The rings -> [`Span`]s and counts. The one reader; never trusts what it reads, never waits for the program, and touches
+//! no page that the program has not written: reading one would make it real.
 
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
 
 use super::layout::{
-    MAGIC, RECORD_SIZE, RING_ENTERED, RING_HEAD, RING_LOST, RING_TAIL, RingGeometry,
+    HEADER_SIZE, MAGIC, RECORD_SIZE, RING_ENTERED, RING_HEAD, RING_LOST, RING_TAIL, RingGeometry,
     SKIPPED_GSIGNAL, SKIPPED_NO_G, SKIPPED_NO_ROOM, VERSION,
 };
 use super::record::{RawWords, Record, Span, decode, sequence};
@@ -55,8 +56,8 @@ pub struct Reader {
     tails: Vec<u64>,
     spans: Vec<u64>,
     malformed: u64,
-    /// One past the highest ring that was ever used, the shared one left out.
-    used: u32,
+    /// Which rings exist: those that anything was ever written to.
+    exists: Vec<bool>,
     looks: u64,
 }
 
@@ -80,7 +81,7 @@ impl Reader {
             tails: vec![0; geometry.rings as usize + 1],
             spans: vec![0; geometry.hooks as usize],
             malformed: 0,
-            used: 0,
+            exists: vec![false; geometry.rings as usize + 1],
             looks: 0,
         })
     }
@@ -91,14 +92,17 @@ impl Reader {
         let mut copy = Self::create(file, self.geometry)?;
         copy.tails.clone_from(&self.tails);
         copy.spans.clone_from(&self.spans);
-        (copy.malformed, copy.used, copy.looks) = (self.malformed, self.used, self.looks);
+        (copy.malformed, copy.looks) = (self.malformed, self.looks);
         Ok(copy)
     }
 
     /// Hands out finished spans: all of them but, most of the time, those of a ring far above the ones used so far.
     pub fn drain(&mut self, sink: impl FnMut(Span)) -> Drained {
         self.looks = self.looks.wrapping_add(1);
-        let likely = self.used.saturating_add(AHEAD).min(self.geometry.rings);
+        let own = self.exists.iter().take(self.geometry.rings as usize);
+        let used = (0..).zip(own).filter(|&(_, &exists)| exists).last();
+        let likely = used.map_or(0, |(ring, _)| ring + 1) + AHEAD;
+        let likely = likely.min(self.geometry.rings);
         let all = self.looks.is_multiple_of(ALL);
         self.drain_below(if all { self.geometry.rings } else { likely }, sink)
     }
@@ -111,19 +115,44 @@ impl Reader {
     /// The rings below `end`, and the shared one.
     fn drain_below(&mut self, end: u32, mut sink: impl FnMut(Span)) -> Drained {
         let mut drained = Drained::default();
+        self.look_for_rings(end);
         for ring in (0..end).chain([self.geometry.rings]) {
             let records = self.drain_ring(ring, &mut drained.spans, &mut sink);
             drained.fullest = drained.fullest.max(records);
-            if records > 0 && ring < self.geometry.rings {
-                self.used = self.used.max(ring + 1);
-            }
         }
         drained
+    }
+
+    /// Notes which of the rings below `end`, and whether the shared one, have come to exist.
+    fn look_for_rings(&mut self, end: u32) {
+        let mut next = 0;
+        for ring in (0..end).chain([self.geometry.rings]) {
+            if ring < next || self.exists(ring) {
+                continue;
+            }
+            let Some(written) = self.memory.written(self.geometry.ring(ring)) else {
+                return;
+            };
+            let rings = self.geometry.rings_of(written);
+            next = rings.end;
+            for found in rings {
+                if let Some(exists) = self.exists.get_mut(found as usize) {
+                    *exists = true;
+                }
+            }
+        }
+    }
+
+    fn exists(&self, ring: u32) -> bool {
+        self.exists.get(ring as usize).copied().unwrap_or(false)
     }
 
     /// As [`Self::drain`], for a process that has ended: records that no writer finished are counted malformed.
     pub fn finish(&mut self, mut sink: impl FnMut(Span)) -> Drained {
         let drained = self.drain_below(self.geometry.rings, &mut sink);
+        if !self.exists(self.geometry.rings) {
+            return drained;
+        }
         let base = self.geometry.ring(self.geometry.rings);
         // Acquire: as in `drain_ring`.
         let head = self.memory.load(base + RING_HEAD, Ordering::Acquire);
@@ -151,7 +180,7 @@ impl Reader {
     fn drain_ring(&mut self, ring: u32, spans: &mut u64, sink: &mut impl FnMut(Span)) -> u64 {
         let base = self.geometry.ring(ring);
         let shared = ring == self.geometry.rings;
-        let Some(&start) = self.tails.get(ring as usize) else {
+        let Some(&start) = self.tails.get(ring as usize).filter(|_| self.exists(ring)) else {
             return 0;
         };
         // Acquire pairs with the trampoline's plain `add [head], k` after the record's stores (x86-TSO keeps stores in
@@ -260,15 +289,26 @@ impl Reader {
     pub fn totals(&self) -> Totals {
         // Relaxed: counters, which order nothing.
         let load = |offset| self.memory.load(offset, Ordering::Relaxed);
-        let rings = || (0..=self.geometry.rings).map(|ring| self.geometry.ring(ring));
-        let sum =
-            |offset: u64| rings().fold(0u64, |sum, base| sum.wrapping_add(load(base + offset)));
+        let mut lost = 0u64;
+        let mut entered = vec![0u64; self.geometry.hooks as usize];
+        let mut at = HEADER_SIZE;
+        while let Some(written) = self.memory.written(at) {
+            at = written.end;
+            for ring in self.geometry.rings_of(written.clone()) {
+                let base = self.geometry.ring(ring);
+                if written.contains(&(base + RING_LOST)) {
+                    lost = lost.wrapping_add(load(base + RING_LOST));
+                }
+                let counters = (base + RING_ENTERED..).step_by(8).zip(&mut entered);
+                for (offset, count) in counters.filter(|(offset, _)| written.contains(offset)) {
+                    *count = count.wrapping_add(load(offset));
+                }
+            }
+        }
         Totals {
-            entered: (0..u64::from(self.geometry.hooks))
-                .map(|hook| sum(RING_ENTERED + 8 * hook))
-                .collect(),
+            entered,
             spans: self.spans.clone(),
-            lost: sum(RING_LOST),
+            lost,
             skipped_no_room: load(SKIPPED_NO_ROOM),
             skipped_no_g: load(SKIPPED_NO_G),
             skipped_gsignal: load(SKIPPED_GSIGNAL),
@@ -291,6 +331,7 @@ pub fn header(geometry: RingGeometry) -> [u64; 3] {
 #[cfg(test)]
 mod tests {
     use super::super::layout::Kind;
+    use super::super::shared::tests::memory_file;
     use super::*;
 
     const SHAPE: RingGeometry = RingGeometry {
@@ -423,6 +464,63 @@ mod tests {
             assert_eq!(totals.entered, [0, 15, 0]);
             assert_eq!((totals.skipped_no_room, totals.skipped_no_g), (0, 9));
         });
+    }
+
+    #[test]
+    fn reading_makes_no_page_real() {
+        use std::os::unix::fs::MetadataExt as _;
+        // Counters of so many hooks fill several pages of each ring.
+        let shape = RingGeometry {
+            rings: 64,
+            slots: 1 << 10,
+            hooks: 5000,
+        };
+        let file = memory_file();
+        let pages = || file.metadata().unwrap().blocks() / 8;
+        let mut reader = Reader::create(&file, shape).unwrap();
+        let read = |reader: &mut Reader| {
+            for _ in 0..2 * ALL {
+                reader.drain(drop);
+            }
+            reader.drain_all(drop);
+            reader.finish(drop);
+            reader.totals()
+        };
+        assert_eq!(read(&mut reader), reader.totals());
+        assert_eq!(pages(), 1, "the header");
+        let writer = SharedMemory::map(&file, shape.size()).unwrap();
+        let ring = shape.ring(40);
+        writer.store(ring + RING_ENTERED + 8 * 4000, 3, Ordering::Relaxed);
+        writer.store(ring + RING_LOST, 2, Ordering::Relaxed);
+        assert_eq!(pages(), 3);
+        let totals = read(&mut reader);
+        assert_eq!((totals.entered[4000], totals.lost), (3, 2));
+        assert_eq!(totals.entered.iter().sum::<u64>(), 3);
+        assert_eq!(pages(), 3);
+    }
+
+    #[test]
+    fn a_ring_is_found_wherever_it_comes_to_exist() {
+        let shape = RingGeometry { rings: 64, ..SHAPE };
+        let file = memory_file();
+        let mut reader = Reader::create(&file, shape).unwrap();
+        let memory = SharedMemory::map(&file, shape.size()).unwrap();
+        let mut seen = Vec::new();
+        for ring in [3, 1, 63, 0, 64] {
+            let first = 1 | (Kind::Span as u64) << 56;
+            memory.store(shape.ring(ring) + shape.records(), first, Ordering::Relaxed);
+            memory.store(
+                shape.ring(ring) + shape.records() + 48,
+                u64::from(ring),
+                Ordering::Relaxed,
+            );
+            memory.store(shape.ring(ring), 1, Ordering::Release);
+            for _ in 0..ALL {
+                reader.drain(|span| seen.push(span.m));
+            }
+        }
+        assert_eq!(seen, [3, 1, 63, 0, 64]);
+        assert_eq!(reader.totals().malformed, 0);
     }
 
     proptest::proptest! {

@@ -2,6 +2,9 @@
 //!
 //! Another process writes this memory at any time, so there are no references into it: every access is one atomic
 //! operation on one aligned word. Offsets outside the mapping read as zero and are not written.
+//!
+//! The file is sparse, and reading a page that nobody wrote would make it real; [`SharedMemory::written`] tells which
+//! pages exist without touching any.
 
 #![allow(
     unsafe_code,
@@ -10,15 +13,20 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 
 /// A shared, writable mapping of a whole file.
 #[derive(Debug)]
 pub struct SharedMemory {
     base: NonNull<AtomicU64>,
     length: usize,
+    file: File,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread, and is only accessed through atomics.
@@ -35,6 +43,7 @@ impl SharedMemory {
             ));
         }
         let length = usize::try_from(length).map_err(io::Error::other)?;
+        let file = file.try_clone()?;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
         let base = unsafe {
             libc::mmap(
@@ -50,7 +59,26 @@ impl SharedMemory {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { base, length })
+        Ok(Self { base, length, file })
+    }
+
+    /// The first range at or behind `from` whose pages exist, as the kernel knows it (lseek(2), `SEEK_DATA`); the rest has
+    /// never been written and is zero. Where the file system cannot tell, everything exists.
+    #[must_use]
+    pub fn written(&self, from: u64) -> Option<Range<u64>> {
+        let all = from..self.length as u64;
+        // Nothing reads or writes this file by its position.
+        let seek = |at: u64, whence| -> nix::Result<u64> {
+            let at = i64::try_from(at).map_err(|_| Errno::ENXIO)?;
+            lseek(&self.file, at, whence).map(i64::cast_unsigned)
+        };
+        let start = match seek(from, Whence::SeekData) {
+            Ok(start) => start,
+            Err(Errno::ENXIO) => return None,
+            Err(_) => from,
+        };
+        let end = seek(start, Whence::SeekHole).unwrap_or(all.end);
+        Some(start..end.min(all.end)).filter(|range| !range.is_empty())
     }
 
     fn word(&self, offset: u64) -> Option<&AtomicU64> {
@@ -108,8 +136,16 @@ impl Drop for SharedMemory {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// What the rings of a process are.
+    pub(crate) fn memory_file() -> File {
+        let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
+        nix::sys::memfd::memfd_create(c"rings", flags)
+            .unwrap()
+            .into()
+    }
 
     #[test]
     fn words_outside_are_zero() {
@@ -128,5 +164,19 @@ mod tests {
             assert_eq!(memory.load(offset, Ordering::Relaxed), expected, "{offset}");
             memory.store(4096, 9, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn what_was_written_is_told_without_being_touched() {
+        let file = memory_file();
+        file.set_len(1 << 20).unwrap();
+        let memory = SharedMemory::map(&file, 1 << 20).unwrap();
+        assert_eq!(memory.written(0), None);
+        memory.store(0x8010, 1, Ordering::Relaxed);
+        memory.store(0x9000, 1, Ordering::Relaxed);
+        assert_eq!(memory.written(0), Some(0x8000..0xa000));
+        assert_eq!(memory.written(0x9000), Some(0x9000..0xa000));
+        assert_eq!(memory.written(0xa000), None);
+        assert_eq!(memory.written(u64::MAX), None);
     }
 }

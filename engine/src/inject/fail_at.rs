@@ -30,8 +30,12 @@ pub enum Step {
     Stopped,
     /// Before the write with this number.
     Write(usize),
+    /// In the middle of that write.
+    HalfWrite(usize),
     /// Everything is written.
     Installed,
+    /// Before that write is undone: asked for, hooking fails once everything is written, and the undoing here.
+    Undo(usize),
     /// The program runs hooked.
     Detached,
 }
@@ -53,7 +57,9 @@ impl FailAt {
     /// Fails, or ends this process, if that was asked for at this step.
     pub fn reached(self, step: Step) -> Result<()> {
         match self.0 {
-            Some((at, action)) if at == step => {
+            Some((at, action))
+                if at == step || matches!((at, step), (Step::Undo(_), Step::Installed)) =>
+            {
                 if action == Action::Die {
                     let me = Pid::this();
                     let _ = process::signal_thread(me, me.leader(), libc::SIGKILL);
@@ -71,7 +77,7 @@ impl FailAt {
 impl FromStr for FailAt {
     type Err = String;
 
-    /// `STEP` or `STEP:die`; a write is `write=N`.
+    /// `STEP` or `STEP:die`; a write is `write=N`, half of one `half=N`, the undoing of one `undo=N`.
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (step, action) = match text.strip_suffix(":die") {
             Some(step) => (step, Action::Die),
@@ -90,10 +96,14 @@ impl FromStr for FailAt {
             "stopped" => Step::Stopped,
             "installed" => Step::Installed,
             "detached" => Step::Detached,
-            other => match other.strip_prefix("write=").and_then(|n| n.parse().ok()) {
-                Some(index) => Step::Write(index),
-                None => return Err(format!("no step `{other}`")),
-            },
+            other => {
+                let number = |name| other.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+                number("write")
+                    .map(Step::Write)
+                    .or_else(|| number("half").map(Step::HalfWrite))
+                    .or_else(|| number("undo").map(Step::Undo))
+                    .ok_or_else(|| format!("no step `{other}`"))?
+            }
         };
         Ok(Self(Some((step, action))))
     }

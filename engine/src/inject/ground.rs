@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
-use super::install::install;
+use super::install::{NotInstalled, install};
 use super::marker::{self, Marker};
 use super::remote::Remote;
 use super::session::Session;
@@ -137,9 +137,12 @@ impl Ground {
         let after_call = marker.after_call;
         self.memory
             .write(front, &marker.code)
-            .and_then(|()| self.memory.write(main, &marker.new))
+            .map_err(Failure::system("cannot write the program's memory"))?;
+        // Noted first: what fails half-way is taken back as well.
+        let marker = self.marker.insert(marker);
+        self.memory
+            .write(main, &marker.new)
             .map_err(Failure::system("cannot write at runtime.main"))?;
-        self.marker = Some(marker);
         self.fail_at.reached(Step::MarkerWritten)?;
 
         self.tid = self.session.run_to_system_call_at(after_call)?;
@@ -149,17 +152,19 @@ impl Ground {
         self.leave_marker()
     }
 
-    /// Writes the plan and lets the program go. If this fails the program is as it was before, stopped.
+    /// Writes the plan. If this fails the program is as it was before, stopped.
+    ///
+    /// # Errors
+    /// Should taking back fail as well, nothing that was mapped is ever unmapped: jumps may lead there.
     pub fn install(&mut self, plan: &VerifiedPlan) -> Result<()> {
-        let fail_at = self.fail_at;
-        let installed = install(&self.session, &self.memory, plan, |index| {
-            fail_at.reached(Step::Write(index))
-        })?;
-        if let Err(failure) = self.fail_at.reached(Step::Installed) {
-            installed.undo(&self.memory)?;
-            return Err(failure);
-        }
-        Ok(())
+        install(&self.session, &self.memory, plan, self.fail_at).map_err(
+            |NotInstalled { failure, undone }| {
+                if !undone {
+                    self.mapped.clear();
+                }
+                failure
+            },
+        )
     }
 
     /// Takes back the marker, so that the thread that came upon it stands at the function's entry again.

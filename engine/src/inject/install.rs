@@ -1,66 +1,110 @@
 //! A verified plan -> memory of a stopped process, all of it or nothing.
+//!
+//! A write that fails may have been half done, so it is taken back with those before it. What cannot be taken back may
+//! lead into our code: then everything that it needs stays, which [`NotInstalled::undone`] says.
 
+use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
 use super::session::Session;
 use crate::os::ProcessMemory;
-use crate::plan::{Plan, Write};
+use crate::plan::{Plan, Write, WriteKind};
 use crate::verify::VerifiedPlan;
 
-/// What was written, so that it can be taken back.
+/// Why nothing is installed.
 #[derive(Debug)]
-pub struct Installed<'p> {
-    done: Vec<&'p Write>,
+pub struct NotInstalled {
+    /// The failure; where taking back failed as well, its text says so.
+    pub failure: Failure,
+    /// Whether the memory is as it was. If not, code and data of the plan must stay mapped.
+    pub undone: bool,
 }
 
-/// Writes the plan. All threads must be stopped and all mappings made. `before` is asked before each write: an error
-/// from it counts as the write's (tests make writes fail that way).
+impl From<Failure> for NotInstalled {
+    /// A failure before the first write.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            undone: true,
+        }
+    }
+}
+
+/// Writes the plan. All threads must be stopped and all mappings made.
 ///
 /// # Errors
 /// Nothing is written if any byte differs from the plan's `old`, or if a thread would go on inside a replaced
-/// instruction. If a write fails, those before it are undone in reverse order.
-pub fn install<'p>(
+/// instruction. If a write fails, it and those before it are undone in reverse order.
+pub fn install(
     session: &Session,
     memory: &ProcessMemory,
-    plan: &'p VerifiedPlan,
-    mut before: impl FnMut(usize) -> Result<()>,
-) -> Result<Installed<'p>> {
+    plan: &VerifiedPlan,
+    fail_at: FailAt,
+) -> std::result::Result<(), NotInstalled> {
     if !session.all_stopped() {
-        return Err(Failure::new(FailureCode::System, "a thread is running"));
+        return Err(Failure::new(FailureCode::System, "a thread is running").into());
     }
     let plan = plan.plan();
     check_threads(session, plan)?;
     for write in &plan.writes {
-        check_old(memory, write)?;
+        check_old(memory, plan, write)?;
     }
-    let mut installed = Installed { done: Vec::new() };
-    for (index, write) in plan.writes.iter().enumerate() {
-        let result = before(index).and_then(|()| {
-            memory
-                .write(write.at, &write.new)
-                .map_err(Failure::system(format_args!(
-                    "cannot write at {}",
-                    write.at
-                )))
-        });
-        if let Err(failure) = result {
-            installed.undo(memory)?;
-            return Err(failure);
-        }
-        installed.done.push(write);
+    let mut begun = 0;
+    let result = plan.writes.iter().enumerate().try_for_each(|(index, one)| {
+        begun = index + 1;
+        write(memory, index, one, fail_at)
+    });
+    let Err(failure) = result.and_then(|()| fail_at.reached(Step::Installed)) else {
+        return Ok(());
+    };
+    let begun = plan.writes.get(..begun).unwrap_or_default();
+    match undo(memory, plan, begun, fail_at) {
+        Ok(()) => Err(failure.into()),
+        Err(second) => Err(NotInstalled {
+            failure: Failure {
+                detail: format!("{}; then {}", failure.detail, second.detail),
+                ..failure
+            },
+            undone: false,
+        }),
     }
-    Ok(installed)
 }
 
-impl Installed<'_> {
-    /// Puts back what stood there, last write first. All threads must still be stopped, with none of the new code run.
-    pub fn undo(&self, memory: &ProcessMemory) -> Result<()> {
-        for write in self.done.iter().rev() {
-            memory
-                .write(write.at, &write.old)
-                .map_err(Failure::system(format_args!("cannot undo at {}", write.at)))?;
-        }
-        Ok(())
+fn write(memory: &ProcessMemory, index: usize, write: &Write, fail_at: FailAt) -> Result<()> {
+    let failed = |error| Failure::system(format_args!("cannot write at {}", write.at))(error);
+    fail_at.reached(Step::Write(index))?;
+    if let Err(failure) = fail_at.reached(Step::HalfWrite(index)) {
+        let half = write.new.get(..write.new.len().div_ceil(2));
+        memory
+            .write(write.at, half.unwrap_or_default())
+            .map_err(failed)?;
+        return Err(failure);
     }
+    memory.write(write.at, &write.new).map_err(failed)
+}
+
+/// Puts back what stood there, last write first. All threads must still be stopped, with none of the new code run.
+///
+/// Where an entry cannot be put back the other entries are, and nothing else: its jump needs the code, and the code the
+/// module and its link.
+fn undo(memory: &ProcessMemory, plan: &Plan, begun: &[Write], fail_at: FailAt) -> Result<()> {
+    let mut first = None;
+    for (index, write) in begun.iter().enumerate().rev() {
+        if first.is_some() && write.kind != WriteKind::Entry {
+            break;
+        }
+        // Whatever the kernel says of the write, what can be read there tells.
+        let result = fail_at.reached(Step::Undo(index)).and_then(|()| {
+            let _ = memory.write(write.at, &write.old);
+            check_old(memory, plan, write)
+        });
+        if let Err(failure) = result {
+            first = first.or(Some(Failure {
+                detail: format!("cannot undo at {}: {}", write.at, failure.detail),
+                ..failure
+            }));
+        }
+    }
+    first.map_or(Ok(()), Err)
 }
 
 fn check_threads(session: &Session, plan: &Plan) -> Result<()> {
@@ -83,21 +127,39 @@ fn check_threads(session: &Session, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn check_old(memory: &ProcessMemory, write: &Write) -> Result<()> {
+fn check_old(memory: &ProcessMemory, plan: &Plan, write: &Write) -> Result<()> {
     let mut found = vec![0; write.old.len()];
     memory
         .read(write.at, &mut found)
         .map_err(Failure::system(format_args!("cannot read at {}", write.at)))?;
-    match found.iter().zip(&write.old).position(|(a, b)| a != b) {
+    let mut pairs = found.iter().zip(&write.old).enumerate();
+    match pairs.find(|(_, (found, old))| found != old) {
         None => Ok(()),
-        Some(offset) => Err(Failure::new(
+        Some((offset, (&found, &old))) => Err(Failure::new(
             FailureCode::MemoryDiffers,
-            format!(
-                "byte {offset} at {} is {:#04x} where the plan expects {:#04x}",
-                write.at,
-                found.get(offset).copied().unwrap_or_default(),
-                write.old.get(offset).copied().unwrap_or_default()
-            ),
+            difference(plan, write, offset, found, old),
         )),
     }
+}
+
+/// What differs, for people: whose memory it is, and whom to suspect.
+fn difference(plan: &Plan, write: &Write, offset: usize, found: u8, old: u8) -> String {
+    /// `int3`, by which debuggers and the kernel's uprobes stop a program.
+    const BREAKPOINT: u8 = 0xcc;
+    let function = plan.hooks.iter().find(|hook| hook.entry == write.at);
+    let whose = match (write.kind, function) {
+        (WriteKind::Entry, Some(hook)) => format!("the first instruction of {}", hook.name),
+        (WriteKind::Entry, None) => "the first instruction of a function".to_owned(),
+        (WriteKind::Link | WriteKind::LastModule, _) => "the runtime's list of modules".to_owned(),
+        (WriteKind::Code | WriteKind::Module, _) => "memory that was just mapped".to_owned(),
+    };
+    let suspect = if found == BREAKPOINT {
+        "; a debugger or a uprobe has set a breakpoint there"
+    } else {
+        ""
+    };
+    format!(
+        "{whose} was changed by something else{suspect} (byte {offset} at {} is {found:#04x}, not {old:#04x})",
+        write.at
+    )
 }

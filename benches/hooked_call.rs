@@ -99,11 +99,8 @@ fn become_program(slots: u32) -> u8 {
     launch(Launch {
         program: args.next().unwrap_or_default(),
         arguments: args.collect(),
-        wanted: Wanted::new(
-            vec!["main.hooked".to_owned()],
-            HookOptions::default(),
-            Some(slots),
-        ),
+        wanted: Wanted::new(["main.hooked"], HookOptions::default(), Some(slots))
+            .expect("a pattern"),
         destination: Destination::File("/dev/null".into()),
         require: true,
         fail_at: FailAt::NEVER,

@@ -107,6 +107,10 @@ fn stream() -> Format {
             code: "too-short".into(),
             detail: "d".into(),
         }],
+        unmatched: vec![event::Unmatched {
+            pattern: "main.h".into(),
+            nearest: vec!["main.f".into()],
+        }],
         clock: Some(event::Clock {
             anchor,
             tsc_hz: 1,

@@ -33,7 +33,7 @@ fn input(bin: &str, pattern: &str, comment: &str) -> Result<String, Box<dyn std:
     let function = match pattern.strip_prefix("0x") {
         Some(hex) => image.function_at(LinkAddr::new(u64::from_str_radix(hex, 16)?)),
         None => {
-            let selected = HookSpec::parse([pattern])?.select(&image)?;
+            let selected = HookSpec::parse([pattern])?.select(&image)?.functions;
             selected
                 .first()
                 .and_then(|&index| image.functions().get(index))

@@ -8,6 +8,7 @@
 //! | [`addr`] | addresses as types, checked arithmetic |
 //! | [`golang`] | what differs between Go versions, as data with sources |
 //! | [`image`] | bytes of an ELF file -> [`image::Image`] |
+//! | [`input`] | a file -> the parts of it that [`image`] can make use of |
 //! | [`meta`] | [`image::Image`] -> what is known of the build, recorded or derived |
 //! | [`spec`] | hook patterns, from text |
 //! | [`site`] | function -> [`site::Site`] or [`site::Refusal`] |
@@ -28,6 +29,7 @@ pub mod event;
 pub mod golang;
 pub mod image;
 pub mod inject;
+pub mod input;
 pub mod inspect;
 pub mod listing;
 pub mod meta;

@@ -5,6 +5,7 @@
 //! and `·`. A pattern that starts with `re:` is a regular expression, searched for anywhere in the name.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use regex::Regex;
 
@@ -12,6 +13,9 @@ use crate::image::Image;
 
 /// Longest compiled form of a pattern, in bytes: far above any that a person writes, far below what slows a start.
 const MAX_COMPILED: usize = 1 << 20;
+
+/// How a pattern begins that is a regular expression.
+const REGEX: &str = "re:";
 
 /// How many names an error suggests.
 const SUGGESTIONS: usize = 3;
@@ -30,12 +34,63 @@ pub struct Pattern {
     regex: Regex,
 }
 
+/// What a specification comes to in one program: at least one function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chosen {
+    /// Indices into [`Image::functions`] of the functions that any pattern means, ascending.
+    pub functions: Vec<usize>,
+    /// Patterns that mean none, in the order given.
+    pub unmatched: Vec<Unmatched>,
+}
+
+impl Chosen {
+    /// The functions, where each pattern is to mean one at least.
+    ///
+    /// # Errors
+    /// [`SpecError::NoMatch`] with the patterns that mean none.
+    pub fn by_every_pattern(self) -> Result<Vec<usize>, SpecError> {
+        match self.unmatched.is_empty() {
+            true => Ok(self.functions),
+            false => Err(SpecError::NoMatch(self.unmatched)),
+        }
+    }
+}
+
+/// A pattern that means no function of a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unmatched {
+    /// The pattern.
+    pub pattern: String,
+    /// Names that come close, best first.
+    pub nearest: Vec<String>,
+}
+
+impl fmt::Display for Unmatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pattern `{}` matches no function", self.pattern)?;
+        match self.nearest.as_slice() {
+            [] => Ok(()),
+            names => write!(f, "; did you mean `{}`?", names.join("`, `")),
+        }
+    }
+}
+
+/// Several of them on one line.
+#[must_use]
+pub fn unmatched_line(unmatched: &[Unmatched]) -> String {
+    let texts: Vec<String> = unmatched.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
 /// Why a specification selects nothing.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SpecError {
     /// No pattern at all.
     #[error("no hook pattern given")]
     Empty,
+    /// A pattern without text, which is what a shell makes of a variable that is not set.
+    #[error("an empty hook pattern: `*` means every function")]
+    EmptyPattern,
     /// The text behind `re:` is no regular expression.
     #[error("pattern `{pattern}` is no regular expression: {reason}")]
     BadRegex {
@@ -44,27 +99,18 @@ pub enum SpecError {
         /// What the regular expression compiler says, on one line.
         reason: String,
     },
-    /// No function of the program has a name that matches.
-    #[error("pattern `{pattern}` matches no function{}", hint(.nearest))]
-    NoMatch {
-        /// The pattern.
-        pattern: String,
-        /// Names that come close, best first.
-        nearest: Vec<String>,
-    },
-}
-
-fn hint(nearest: &[String]) -> String {
-    match nearest {
-        [] => String::new(),
-        names => format!("; did you mean `{}`?", names.join("`, `")),
-    }
+    /// No function of the program has a name that these match.
+    #[error("{}", unmatched_line(.0))]
+    NoMatch(Vec<Unmatched>),
 }
 
 impl Pattern {
     /// Reads one pattern.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let source = match text.strip_prefix("re:") {
+        if text.is_empty() || text == REGEX {
+            return Err(SpecError::EmptyPattern);
+        }
+        let source = match text.strip_prefix(REGEX) {
             Some(regex) => regex.to_owned(),
             None => {
                 let literals: Vec<String> = text.split('*').map(regex::escape).collect();
@@ -120,9 +166,11 @@ impl HookSpec {
         Ok(Self { patterns })
     }
 
-    /// Indices into [`Image::functions`] of the functions that any pattern means, ascending. Every pattern must mean
-    /// one at least.
-    pub fn select(&self, image: &Image<'_>) -> Result<Vec<usize>, SpecError> {
+    /// The functions that any pattern means.
+    ///
+    /// # Errors
+    /// [`SpecError::NoMatch`] if no pattern means any.
+    pub fn select(&self, image: &Image<'_>) -> Result<Chosen, SpecError> {
         let names: Vec<&str> = image
             .functions()
             .iter()
@@ -132,31 +180,40 @@ impl HookSpec {
     }
 
     /// [`HookSpec::select`] on bare names.
-    pub fn select_names(&self, names: &[&str]) -> Result<Vec<usize>, SpecError> {
+    pub fn select_names(&self, names: &[&str]) -> Result<Chosen, SpecError> {
         let mut selected = BTreeSet::new();
+        let mut unmatched = Vec::new();
         for pattern in &self.patterns {
+            let matching = names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| pattern.matches(name));
             let mut any = false;
-            for (index, name) in names.iter().enumerate() {
-                if pattern.matches(name) {
-                    any = true;
-                    selected.insert(index);
-                }
+            for (index, _) in matching {
+                any = true;
+                selected.insert(index);
             }
             if !any {
-                return Err(SpecError::NoMatch {
+                unmatched.push(Unmatched {
                     pattern: pattern.text.clone(),
                     nearest: nearest(&pattern.text, names),
                 });
             }
         }
-        Ok(selected.into_iter().collect())
+        if selected.is_empty() {
+            return Err(SpecError::NoMatch(unmatched));
+        }
+        Ok(Chosen {
+            functions: selected.into_iter().collect(),
+            unmatched,
+        })
     }
 }
 
 /// Names that share the most pairs of neighbouring letters with the pattern (Dice's coefficient), case ignored: one pass
 /// over all names with a small table.
 fn nearest(pattern: &str, names: &[&str]) -> Vec<String> {
-    let wanted = pairs(pattern.strip_prefix("re:").unwrap_or(pattern));
+    let wanted = pairs(pattern.strip_prefix(REGEX).unwrap_or(pattern));
     if wanted.is_empty() {
         return Vec::new();
     }
@@ -203,8 +260,12 @@ mod tests {
         "runtime.allocm",
     ];
 
-    fn select(patterns: &[&str]) -> Result<Vec<usize>, SpecError> {
+    fn choose(patterns: &[&str]) -> Result<Chosen, SpecError> {
         HookSpec::parse(patterns)?.select_names(NAMES)
+    }
+
+    fn select(patterns: &[&str]) -> Result<Vec<usize>, SpecError> {
+        choose(patterns)?.by_every_pattern()
     }
 
     #[test]
@@ -214,10 +275,7 @@ mod tests {
         assert_eq!(select(&["*Serve"]), Ok(vec![1, 2]));
         assert_eq!(select(&["net/*HTTP", "main.main"]), Ok(vec![0, 3]));
         assert_eq!(select(&["main.Map[...]"]), Ok(vec![4]));
-        assert!(matches!(
-            select(&["main.mai."]),
-            Err(SpecError::NoMatch { .. })
-        ));
+        assert!(matches!(select(&["main.mai."]), Err(SpecError::NoMatch(_))));
     }
 
     #[test]
@@ -233,16 +291,27 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_without_match_is_named_with_suggestions() {
-        let error = select(&["main.main", "runtime.alocm"]).unwrap_err();
+    fn patterns_without_match_are_named_with_suggestions_and_the_others_count() {
+        let chosen = choose(&["main.main", "runtime.alocm", "zzz", "*Serve"]).unwrap();
+        assert_eq!(chosen.functions, [0, 1, 2]);
         assert_eq!(
-            error.to_string(),
-            "pattern `runtime.alocm` matches no function; did you mean `runtime.allocm`?"
+            unmatched_line(&chosen.unmatched),
+            "pattern `runtime.alocm` matches no function; did you mean `runtime.allocm`?; \
+             pattern `zzz` matches no function"
         );
-        assert_eq!(select(&[]), Err(SpecError::Empty));
+        let strict = chosen.clone().by_every_pattern();
+        assert_eq!(strict, Err(SpecError::NoMatch(chosen.unmatched)));
         assert_eq!(
-            select(&["zzz"]).unwrap_err().to_string(),
+            choose(&["zzz"]).unwrap_err().to_string(),
             "pattern `zzz` matches no function"
         );
+    }
+
+    #[test]
+    fn nothing_means_nothing() {
+        assert_eq!(select(&[]), Err(SpecError::Empty));
+        for empty in ["", "re:"] {
+            assert_eq!(select(&["*", empty]), Err(SpecError::EmptyPattern));
+        }
     }
 }

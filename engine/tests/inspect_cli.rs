@@ -94,8 +94,8 @@ fn shop() -> Synthetic {
 /// `file` without anything that tells a line table: an ordinary ELF program.
 fn without_line_table(file: &[u8]) -> Vec<u8> {
     let mut file = file.to_vec();
-    let table = memchr::memmem::find(&file, &[0xff, 0xff, 0xff, 0, 0, 1, 8]).unwrap();
-    file[table] = 0;
+    let table = memchr::memmem::find(&file, &[0xff, 0xff, 0xff, 0, 0, 1, 8]).unwrap() - 1;
+    file[table..table + 16].fill(0xee);
     let magic = memchr::memmem::find(&file, b" Go buildinf:");
     if let Some(at) = magic {
         file[at] = 0;
@@ -224,7 +224,10 @@ fn the_exit_status_says_what_it_is() {
     let mut packed = without_line_table(&seed);
     let behind_headers = 64 + 5 * 56 + 4;
     packed[behind_headers..behind_headers + 4].copy_from_slice(b"UPX!");
-    let cases: [(&str, &[u8], i32, &str, &str); 11] = [
+    let mut obfuscated = seed.clone();
+    let table = memchr::memmem::find(&seed, &[0xff, 0xff, 0xff, 0, 0, 1, 8]).unwrap() - 1;
+    obfuscated[table..table + 4].copy_from_slice(b"garb");
+    let cases: [(&str, &[u8], i32, &str, &str); 12] = [
         ("go", &seed, 0, "go", ""),
         ("empty", b"", 1, "not-go", "not-elf"),
         ("script", b"#!/bin/sh\n", 1, "not-go", "not-elf"),
@@ -242,6 +245,7 @@ fn the_exit_status_says_what_it_is() {
         ("32-bit", &changed(4, 1), 2, "unknown", "elf32-bit"),
         ("object", &changed(16, 1), 2, "unknown", "not-executable"),
         ("library", &no_entry(&seed), 2, "go", "not-main-program"),
+        ("obfuscated", &obfuscated, 2, "go", "obfuscated"),
     ];
     for (name, bytes, status, answer, code) in cases {
         let path = folder.write(name, bytes);
@@ -409,4 +413,59 @@ fn a_process_is_told_by_its_file() {
     for wrong in ["0", "-1", "x"] {
         assert_eq!(run(wrong).status.code(), Some(2), "{wrong}");
     }
+}
+
+/// Every command that reads a program, with `limit` bytes of memory.
+fn within(limit: u64, arguments: &[&str], path: &Path) -> Output {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -v {} && exec \"$0\" \"$@\"", limit >> 10))
+        .arg(env!("CARGO_BIN_EXE_gondwana"))
+        .args(arguments)
+        .arg(path);
+    command.output().unwrap()
+}
+
+#[test]
+fn what_lies_behind_a_program_is_not_read() {
+    let folder = Folder::new();
+    let program = Synthetic::new(GoVersion::new(13, 2));
+    let path = folder.write("tail", &program.build());
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let size = 6 << 30;
+    file.set_len(size).unwrap();
+    drop(file);
+    let limit = 512 << 20;
+    let started = std::time::Instant::now();
+    let output = within(limit, &["inspect", "--json"], &path);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(documents(&output)[0]["file"]["size"], size);
+    for arguments in [&["funcs"][..], &["plan", "--hook", "main.f"]] {
+        let output = within(limit, arguments, &path);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("main.f"));
+    }
+    // A second would be a gigabyte of zeros; six are waited for, a busy machine included.
+    assert!(started.elapsed().as_secs() < 6, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_program_of_which_too_much_is_loaded_is_not_read() {
+    let folder = Folder::new();
+    let mut bytes = shop().build();
+    // The first segment's size in the file and in memory.
+    for at in [64 + 32, 64 + 40] {
+        bytes[at..at + 8].copy_from_slice(&(5u64 << 30).to_le_bytes());
+    }
+    let path = folder.write("huge", &bytes);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(6 << 30).unwrap();
+    let output = within(512 << 20, &["inspect"], &path);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("bytes are loaded of it"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -10,6 +10,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use gondwana_engine::event::{ExitStatus, Stream};
+use gondwana_engine::golang::GoVersion;
+use gondwana_engine::image::testing::{Synthetic, SyntheticFunction};
+use gondwana_engine::image::{Image, ImageErrorCode};
+use gondwana_engine::inject::FailureCode;
 
 const GONDWANA: &str = env!("CARGO_BIN_EXE_gondwana");
 
@@ -117,7 +121,13 @@ fn exit_status_output_and_the_one_line_are_as_promised() {
 
     let stream = scratch.stream();
     assert!(!stream.header.hooked);
-    assert_eq!(stream.header.reason.unwrap().code, "not-go");
+    let reason = stream.header.reason.unwrap();
+    assert_eq!(reason.code, "not-go");
+    assert!(
+        reason.message.contains("programs that it starts"),
+        "{}",
+        reason.message
+    );
     assert_eq!(stream.end.unwrap().exit, Some(ExitStatus::Code(7)));
     let mode = std::fs::metadata(scratch.stream_path())
         .unwrap()
@@ -292,6 +302,207 @@ fn required_hooks_end_a_program_before_it_starts() {
         Some(ExitStatus::Code(125))
     );
     scratch.no_agent_is_left();
+}
+
+#[test]
+fn wrong_arguments_start_nothing() {
+    for (options, said) in [
+        (&["--hook", "re:("][..], "no regular expression"),
+        (
+            &["--hook", "main.*", "--hook", "re:["],
+            "no regular expression",
+        ),
+        (&["--hook", ""], "empty hook pattern"),
+        (&["--hook", "re:"], "empty hook pattern"),
+        (&["--hook", "x", "--out", ""], "no file"),
+        (&["--hook", "x", "--out", "fd:x"], "number of a descriptor"),
+        (&["--hook", "x", "--ring-slots", "5"], "power of two"),
+        (&["--hook", "x", "--no-such-option"], "unexpected option"),
+        (&["--hook", "x", "--require-hook"], "unexpected option"),
+        (&[], "--hook"),
+    ] {
+        for require in [&[][..], &["--require-hooks"]] {
+            let scratch = Scratch::new();
+            let output = Command::new(GONDWANA)
+                .arg("run")
+                .args(options)
+                .args(require)
+                .args(["--", "sh", "-c", "echo ran"])
+                .current_dir(scratch.0.path())
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(2), "{options:?}: {output:?}");
+            assert_eq!(text(&output.stdout), "", "{options:?}");
+            assert!(
+                text(&output.stderr).contains(said),
+                "{options:?}: {output:?}"
+            );
+            assert_eq!(std::fs::read_dir(scratch.0.path()).unwrap().count(), 0);
+        }
+    }
+}
+
+/// One file for each thing that the executed file may be and that the kernel executes, with its code.
+fn files_that_are_not_hooked() -> Vec<(&'static str, Vec<u8>)> {
+    let program = Synthetic::new(GoVersion::new(21, 0));
+    let file = program.build();
+    let find = |bytes: &[u8]| memchr::memmem::find(&file, bytes).unwrap();
+    let table = find(&[0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
+    let blob = find(b"\xff Go buildinf:");
+    let changed = |changes: &[(usize, &[u8])]| {
+        let mut file = file.clone();
+        for (at, bytes) in changes {
+            file[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        file
+    };
+    let no_table: (usize, &[u8]) = (table, &[0xee; 16]);
+    let no_blob: (usize, &[u8]) = (blob, &[0; 16]);
+    let of_version = |version, text: &str| {
+        let mut program = Synthetic::new(version);
+        program.version_text = text.to_owned();
+        program.build()
+    };
+    let mut library = program.clone();
+    library
+        .functions
+        .push(SyntheticFunction::new("_rt0_amd64_linux_lib", &[0xc3]));
+    let mut c_archive = library.build();
+    let hasmain = {
+        let image = Image::parse(&c_archive).unwrap();
+        let field = image.facts().module.hasmain.unwrap();
+        let at = image.first_moduledata().checked_add(field.into()).unwrap();
+        image.bytes(at, 1).unwrap().as_ptr().addr() - c_archive.as_ptr().addr()
+    };
+    c_archive[hasmain] = 0;
+    let linkshared = Synthetic {
+        pie: true,
+        libraries: vec!["libstd.so".to_owned()],
+        ..program
+    };
+    vec![
+        ("not-go", changed(&[no_table, no_blob])),
+        (
+            "gccgo",
+            changed(&[no_table, no_blob, (table + 16, b"/libgo/runtime/proc.c\0")]),
+        ),
+        (
+            "packed",
+            changed(&[no_table, no_blob, (64 + 5 * 56 + 4, b"UPX!")]),
+        ),
+        ("obfuscated", changed(&[(table, &[1, 2, 3, 4])])),
+        ("truncated", file[..file.len() - 1].to_vec()),
+        ("not-main-program", changed(&[(24, &[0; 8])])),
+        ("c-archive", c_archive),
+        ("linkshared", linkshared.build()),
+        (
+            "unsupported-version",
+            of_version(GoVersion::new(21, 0), "devel +abcdef Mon Jan 1"),
+        ),
+        (
+            "unproven-version",
+            of_version(GoVersion::new(27, 0), "go1.28.0"),
+        ),
+        (
+            "unknown-version",
+            of_version(GoVersion::new(21, 0), "nonsense"),
+        ),
+        (
+            "corrupt-table",
+            of_version(GoVersion::new(19, 0), "go1.21.1"),
+        ),
+    ]
+}
+
+#[test]
+fn the_reason_is_the_files_own() {
+    for (code, bytes) in files_that_are_not_hooked() {
+        let scratch = Scratch::new();
+        let path = scratch.0.path().join("program");
+        // Not by this process: a child that another test starts meanwhile would hold the file open for writing.
+        std::fs::write(scratch.0.path().join("bytes"), bytes).unwrap();
+        let script = "cat bytes > program && chmod 755 program";
+        let made = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(scratch.0.path())
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let output = scratch.run(&[path.to_str().unwrap()]).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(stderr.lines().count(), 1, "{code}: {stderr}");
+        assert!(
+            stderr.ends_with(&format!(" ({code})\n")),
+            "{code}: {stderr}"
+        );
+        let reason = scratch.stream().header.reason.unwrap();
+        assert_eq!(reason.code, code);
+        // The code stands beside it, once.
+        assert!(
+            !reason.message.contains(&format!("program: {code}: ")),
+            "{}",
+            reason.message
+        );
+        // What inspect says of it.
+        let inspected = Command::new(GONDWANA)
+            .arg("inspect")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(
+            text(&inspected.stderr).contains(&format!(" {code}: ")),
+            "{inspected:?}"
+        );
+    }
+}
+
+#[test]
+fn every_reason_is_in_the_document() {
+    let document = include_str!("../docs/STREAM.md");
+    let own = FailureCode::OWN.map(FailureCode::as_str);
+    let images = ImageErrorCode::ALL.map(ImageErrorCode::as_str);
+    for code in own.into_iter().chain(images) {
+        let rows = document
+            .lines()
+            .filter(|line| line.starts_with("| `") && line.contains(&format!("`{code}`")))
+            .count();
+        assert_eq!(rows, 1, "{code}");
+    }
+}
+
+#[test]
+fn what_lies_behind_the_program_costs_a_start_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.0.path().join("program");
+    std::fs::write(&path, Synthetic::new(GoVersion::new(13, 0)).build()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let status = Command::new("truncate")
+        .args(["-s", "6G"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let started = Instant::now();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -v 524288 && exec \"$@\"", "sh", GONDWANA])
+        .args(["run", "--hook", "main.f", "--out"])
+        .arg(scratch.stream_path())
+        .arg(&path);
+    let output = command.output().unwrap();
+    let reason = scratch.stream().header.reason.unwrap();
+    // Read and planned: it only lacks a function of the runtime.
+    assert_eq!(reason.code, "plan", "{output:?}");
+    assert!(
+        reason.message.contains("runtime.main"),
+        "{}",
+        reason.message
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]

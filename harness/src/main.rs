@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::GoStd(args) => gostd::run(&args),
         Command::Replay(args) => replay::run(&args),
-        Command::Run(args) => return run::run(args),
+        Command::Run(args) => run::run(args),
         Command::Layouts(args) => layouts::run(&args),
         Command::ReleaseCheck(args) => release_check::run(&args),
         Command::Testbin(args) => testbin::run(&args),

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use gondwana_engine::addr::LinkAddr;
 use gondwana_engine::golang::GoVersion;
-use gondwana_engine::image::{Image, ImageErrorCode, ImageKind, Labels, VersionSource};
+use gondwana_engine::image::{FileView, Image, ImageErrorCode, ImageKind, Labels, VersionSource};
+use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::inspect::{Document, Process};
 use gondwana_engine::meta::{self, Linker, Mark, Meta};
 use gondwana_engine::os::Pid;
@@ -147,10 +148,27 @@ fn everything_is_found_and_told_in_every_form() {
                 places(&image, mode, &oracle, &what);
                 derived(&image, mode, form, &oracle, &what);
                 answered += u32::from(build_information(&bench, &image, &path, &what));
+                as_far_as_it_is_read(&data, &path, &what);
             }
         }
     }
     assert!(answered > 0, "`go version` had no answer for any of them");
+}
+
+/// The parts that are read tell what the whole file does, and are less of it where there is debug information.
+fn as_far_as_it_is_read(data: &[u8], path: &Path, what: &str) {
+    let parts = input::read(path, Symbols::Read).unwrap();
+    let document = |file: FileView<'_>| serde_json::to_value(Document::of("it", file)).unwrap();
+    let (read, whole) = (document((&parts).into()), document(data.into()));
+    assert_eq!(read, whole, "{what}");
+    if whole["layout"]["dwarf"] == true {
+        let held = FileView::from(&parts).held();
+        assert!(
+            held < data.len() * 9 / 10,
+            "{what}: {held} of {}",
+            data.len()
+        );
+    }
 }
 
 /// Addresses are those of the linker's symbols.

@@ -234,12 +234,12 @@ fn parse_launch(mut args: impl Iterator<Item = String>) -> Result<(Launch, Chang
     let version: GoVersion = args.next().context("no version")?.parse()?;
     let facts = Facts::known_or_like(version)?;
     let stream = args.next().context("no stream")?;
-    let patterns = args.by_ref().take_while(|arg| arg != "--").collect();
+    let patterns: Vec<_> = args.by_ref().take_while(|arg| arg != "--").collect();
     let program = args.next().context("no program")?;
     let launch = Launch {
         program: program.into(),
         arguments: args.map(Into::into).collect(),
-        wanted: Wanted::new(patterns, HookOptions::default(), Some(1 << 20)),
+        wanted: Wanted::new(patterns, HookOptions::default(), Some(1 << 20))?,
         destination: Destination::File(stream.into()),
         require: true,
         fail_at: FailAt::NEVER,

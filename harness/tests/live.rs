@@ -119,7 +119,7 @@ const STEPS: [&str; 10] = [
 const WRITES: usize = 6;
 
 fn steps() -> Vec<String> {
-    let writes = (0..WRITES).map(|n| format!("write={n}"));
+    let writes = (0..WRITES).flat_map(|n| [format!("write={n}"), format!("half={n}")]);
     STEPS.into_iter().map(str::to_owned).chain(writes).collect()
 }
 
@@ -185,6 +185,85 @@ fn a_failure_at_any_step_leaves_the_program_as_it_was() {
             assert_eq!(stream.header.reason.unwrap().code, "test", "{step}");
             assert_eq!(stream.end.unwrap().exit, Some(event::ExitStatus::Code(0)));
         }
+    }
+}
+
+/// What cannot be taken back leads into code that must then stay. (The write of each number is undone after those above it.)
+#[test]
+fn a_failed_undo_leaves_everything_that_jumps_lead_to() {
+    for program in programs() {
+        let expected = plain(&program, &["20"]);
+        // The last of these is an entry in every version.
+        for undo in 2..WRITES {
+            let scratch = Scratch::new();
+            let step = format!("undo={undo}");
+            let output = scratch
+                .hooked(&program, &["--fail-at", &step], &["20"])
+                .output()
+                .unwrap();
+            let what = format!("{step} of {}: {output:?}", program.display());
+            assert!(output.status.success(), "{what}");
+            assert_eq!(text(&output.stdout), expected, "{what}");
+            assert!(
+                text(&output.stderr).contains("; then cannot undo at"),
+                "{what}"
+            );
+            assert_eq!(text(&output.stderr).lines().count(), 1, "{what}");
+            let stream = scratch.stream();
+            assert!(!stream.header.hooked && stream.end.is_some(), "{what}");
+        }
+        // What is left behind is there to be seen.
+        let scratch = Scratch::new();
+        let left = scratch
+            .hooked(&program, &["--fail-at", "undo=5"], &["-look"])
+            .output()
+            .unwrap();
+        assert!(
+            text(&left.stdout).contains("text unchanged false\n"),
+            "{left:?}"
+        );
+    }
+}
+
+#[test]
+fn of_several_patterns_those_that_match_are_hooked_and_the_others_named() {
+    let program = programs().pop().unwrap();
+    let scratch = Scratch::new();
+    let missing = ["--hook", "main.wrk", "--hook", "re:^zzz"];
+    let output = scratch
+        .hooked(&program, &missing, &["20"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        text(&output.stderr),
+        "gondwana: hooked, but pattern `main.wrk` matches no function; did you mean `main.work`?; \
+         pattern `re:^zzz` matches no function\n"
+    );
+    let header = scratch.stream().header;
+    assert!(header.hooked && header.hooks.iter().any(|hook| hook.name == "main.work"));
+    let unmatched: Vec<_> = header
+        .unmatched
+        .iter()
+        .map(|one| one.pattern.as_str())
+        .collect();
+    assert_eq!(unmatched, ["main.wrk", "re:^zzz"]);
+
+    // Where hooks are required, each pattern must have one: also where all that it matches is refused.
+    for (pattern, code) in [
+        ("main.wrk", "nothing-matches"),
+        ("runtime.goexit", "nothing-hookable"),
+    ] {
+        let scratch = Scratch::new();
+        let options = ["--hook", pattern, "--require-hooks"];
+        let output = scratch
+            .hooked(&program, &options, &["20"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(125), "{output:?}");
+        assert_eq!(text(&output.stdout), "");
+        assert!(text(&output.stderr).contains(pattern), "{output:?}");
+        assert_eq!(scratch.stream().header.reason.unwrap().code, code);
     }
 }
 
@@ -306,6 +385,10 @@ fn a_program_that_is_killed_while_it_is_hooked_leaves_no_agent() {
                 "{moment:?} of {}: {output:?}",
                 program.display()
             );
+            // Its end is no failure of hooking.
+            if output.status.signal() == Some(libc::SIGKILL) {
+                assert_eq!(text(&output.stderr), "", "{moment:?}");
+            }
             scratch.no_agent_is_left();
         }
     }

@@ -110,7 +110,7 @@ fn emulate(
         run(&mut machine)?
     } else {
         let mut known = Description::default();
-        let wanted = Wanted::new(hooks.to_vec(), HookOptions::default(), Some(1 << 12));
+        let wanted = Wanted::new(hooks, HookOptions::default(), Some(1 << 12)).unwrap();
         machine.hook(&wanted, &mut known)?;
         let stream = Stream::new(&mut bytes, &machine, known).unwrap();
         let ending = run(&mut machine)?;
@@ -233,7 +233,7 @@ fn test_programs_do_what_they_do_natively() {
 fn a_hooked_program_says_hello_in_every_version() {
     for (version, file) in Programs::open().all("fib") {
         let mut machine = Machine::start(&file, setup(1, false)).unwrap();
-        let wanted = Wanted::new(vec!["main.fib".into()], HookOptions::default(), None);
+        let wanted = Wanted::new(["main.fib"], HookOptions::default(), None).unwrap();
         let mut known = Description::default();
         machine.hook(&wanted, &mut known).unwrap();
         assert_eq!(run(&mut machine).unwrap(), Ending::Status(0), "{version}");

@@ -25,11 +25,7 @@ fn each_path_through_a_hook_costs_what_it_did() {
         let file = std::fs::read(program).unwrap();
         for path in Path::ALL {
             let mut machine = Machine::start(&file, Setup::new("fib")).unwrap();
-            let wanted = Wanted::new(
-                vec!["main.fib".into()],
-                HookOptions::default(),
-                Some(1 << 10),
-            );
+            let wanted = Wanted::new(["main.fib"], HookOptions::default(), Some(1 << 10)).unwrap();
             machine.hook(&wanted, &mut Description::default()).unwrap();
             let cost = machine.cost(path).unwrap();
             let name = serde_json::to_value(path).unwrap();

@@ -40,7 +40,7 @@ fn emulate(file: &Path, setup: Setup, hooks: &[String]) -> (Outcome, Vec<u8>) {
     let mut machine = Machine::start(&data, setup).unwrap();
     let mut known = Description::default();
     if !hooks.is_empty() {
-        let wanted = Wanted::new(hooks.to_vec(), HookOptions::default(), Some(1 << 12));
+        let wanted = Wanted::new(hooks, HookOptions::default(), Some(1 << 12)).unwrap();
         machine.hook(&wanted, &mut known).unwrap();
     }
     let mut bytes = Vec::new();

@@ -33,11 +33,7 @@ fn main() {
         let program = builder.build(&toolchain, &case.dir, Mode::Static).unwrap();
         let file = std::fs::read(program).unwrap();
         let mut machine = Machine::start(&file, Setup::new("fib")).unwrap();
-        let wanted = Wanted::new(
-            vec!["main.fib".into()],
-            HookOptions::default(),
-            Some(1 << 10),
-        );
+        let wanted = Wanted::new(["main.fib"], HookOptions::default(), Some(1 << 10)).unwrap();
         machine.hook(&wanted, &mut Description::default()).unwrap();
         let entry = machine.entry_of("main.fib").unwrap();
         let pause = machine.run_to(entry, Until::END).unwrap();

@@ -11,7 +11,7 @@ pub mod write;
 pub use clock::Clock;
 pub use model::{
     Anchor, End, ExitStatus, Header, Hook, Host, Process, Program, Reason, Refused, SCHEMA,
-    Skipped, SpanLine, VERSION,
+    Skipped, SpanLine, Unmatched, VERSION,
 };
 pub use read::{Line, ReadError, Stream, StreamReader};
 pub use write::StreamWriter;

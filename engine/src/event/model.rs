@@ -40,6 +40,8 @@ pub struct Header {
     pub deviations: Vec<String>,
     /// Functions that were asked for and are not hooked.
     pub refusals: Vec<Refused>,
+    /// Patterns that match no function of the program.
+    pub unmatched: Vec<Unmatched>,
     /// How time stamps became times; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
@@ -125,6 +127,16 @@ pub struct Refused {
     pub code: String,
     /// For people.
     pub detail: String,
+}
+
+/// A pattern that matches no function.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmatched {
+    /// The pattern.
+    pub pattern: String,
+    /// Names of functions that come close, best first.
+    pub nearest: Vec<String>,
 }
 
 /// One moment: counter and time of day.

@@ -1,7 +1,8 @@
 //! The bytes of an ELF file -> [`Elf`]: loadable segments, relative relocations, what the dynamic section says.
 //!
 //! Only what the kernel and the loader read is trusted: the file header, program headers and the dynamic section.
-//! Section headers are optional hints ([`Sections`]), and nothing here fails because of them. Nothing here knows Go.
+//! Section headers are optional hints ([`Sections`]), and nothing here fails because of them. Of Go it knows nothing but the
+//! names that its linker gives to sections.
 //! Source: System V gABI chapters 4 and 5, x86-64 psABI ("Relocation Types").
 
 use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64};
@@ -11,6 +12,7 @@ use object::{LittleEndian, pod};
 use crate::addr::{FileOffset, LinkAddr};
 
 use super::error::{ImageError, ImageErrorCode};
+use super::file::FileView;
 use super::limits;
 use super::notes::{self, Notes};
 use super::read::u64_at;
@@ -42,12 +44,25 @@ pub struct Sections {
     pub symbols: bool,
     /// It has DWARF.
     pub dwarf: bool,
+    /// The first section whose name only the Go linker gives.
+    pub go: Option<&'static str>,
 }
+
+/// Names of sections that only the Go linker gives (`cmd/link/internal/ld/data.go`, `dodata`; `elf.go`).
+const GO_SECTIONS: [&str; 7] = [
+    ".gopclntab",
+    ".data.rel.ro.gopclntab",
+    ".gosymtab",
+    ".data.rel.ro.gosymtab",
+    ".go.buildinfo",
+    ".go.module",
+    ".note.go.buildid",
+];
 
 /// An ELF file for linux/amd64 that the kernel could load.
 pub(super) struct Elf<'d> {
-    /// The whole file.
-    pub(super) data: &'d [u8],
+    /// The file, as far as it was read.
+    pub(super) file: FileView<'d>,
     /// Loadable segments by ascending address; they do not overlap.
     pub(super) segments: Vec<Segment<'d>>,
     pub(super) relocations: Relocations<'d>,
@@ -76,24 +91,19 @@ fn corrupt(at: u64, found: impl Into<String>, expected: &'static str) -> ImageEr
 }
 
 impl<'d> Elf<'d> {
-    pub(super) fn parse(data: &'d [u8]) -> Result<Self, ImageError> {
-        let header = file_header(data)?;
-        let programs = header.program_headers(LE, data).map_err(|error| {
+    pub(super) fn parse(file: FileView<'d>) -> Result<Self, ImageError> {
+        let header = file_header(file)?;
+        let programs = header.program_headers(LE, file).map_err(|error| {
             let phoff = header.e_phoff(LE);
-            match usize::try_from(phoff).ok().filter(|&at| at < data.len()) {
-                Some(_)
-                    if usize::from(header.e_phentsize(LE))
-                        == size_of::<ProgramHeader64<LittleEndian>>() =>
-                {
-                    truncated(phoff, data, "program headers")
-                }
-                Some(_) => corrupt(phoff, error.to_string(), "program headers of 56 bytes"),
-                None => truncated(phoff, data, "program headers"),
+            let entry = usize::from(header.e_phentsize(LE));
+            if phoff < file.len() && entry != size_of::<ProgramHeader64<LittleEndian>>() {
+                return corrupt(phoff, error.to_string(), "program headers of 56 bytes");
             }
+            truncated(phoff, file, "program headers")
         })?;
-        let segments = segments(data, programs)?;
+        let segments = segments(file, programs)?;
         let mut elf = Self {
-            data,
+            file,
             segments,
             relocations: Relocations::default(),
             entry: LinkAddr::new(header.e_entry(LE)),
@@ -105,11 +115,11 @@ impl<'d> Elf<'d> {
             has_soname: false,
             libraries: Vec::new(),
             notes: notes::read(
-                data,
+                file,
                 programs,
-                header.section_headers(LE, data).unwrap_or_default(),
+                header.section_headers(LE, file).unwrap_or_default(),
             ),
-            sections: sections(data, header),
+            sections: sections(file, header),
         };
         elf.read_dynamic(programs);
         Ok(elf)
@@ -120,7 +130,7 @@ impl<'d> Elf<'d> {
     fn read_dynamic(&mut self, programs: &'d [ProgramHeader64<LittleEndian>]) {
         let Some(dynamic) = programs
             .iter()
-            .find_map(|program| program.dynamic(LE, self.data).ok().flatten())
+            .find_map(|program| program.dynamic(LE, self.file).ok().flatten())
         else {
             return;
         };
@@ -244,8 +254,8 @@ pub(super) fn text_at(table: &[u8], offset: u64) -> Option<&str> {
     std::str::from_utf8(bytes.get(..memchr::memchr(0, bytes)?)?).ok()
 }
 
-fn truncated(needed: u64, data: &[u8], expected: &'static str) -> ImageError {
-    let found = format!("end of file ({:#x} bytes)", data.len());
+fn truncated(needed: u64, file: FileView<'_>, expected: &'static str) -> ImageError {
+    let found = format!("end of file ({:#x} bytes)", file.len());
     ImageError::new(
         ImageErrorCode::Truncated,
         FileOffset::new(needed),
@@ -255,7 +265,8 @@ fn truncated(needed: u64, data: &[u8], expected: &'static str) -> ImageError {
 }
 
 /// Checks that the file is for linux/amd64 and a program, with one answer per way of not being that.
-fn file_header(data: &[u8]) -> Result<&FileHeader64<LittleEndian>, ImageError> {
+fn file_header(file: FileView<'_>) -> Result<&FileHeader64<LittleEndian>, ImageError> {
+    let data = file.head(size_of::<FileHeader64<LittleEndian>>());
     let fail = |code, at: u64, found: String, expected| {
         ImageError::new(code, FileOffset::new(at), found, expected)
     };
@@ -279,10 +290,10 @@ fn file_header(data: &[u8]) -> Result<&FileHeader64<LittleEndian>, ImageError> {
             ));
         }
         Some(class) => return Err(corrupt(4, format!("ELF class {class}"), "1 or 2")),
-        None => return Err(truncated(4, data, "an ELF header")),
+        None => return Err(truncated(4, file, "an ELF header")),
     }
     let (header, _) = pod::from_bytes::<FileHeader64<LittleEndian>>(data)
-        .map_err(|()| truncated(data.len() as u64, data, "an ELF header of 64 bytes"))?;
+        .map_err(|()| truncated(data.len() as u64, file, "an ELF header of 64 bytes"))?;
     if !header.is_little_endian() {
         return Err(fail(
             ImageErrorCode::WrongMachine,
@@ -323,11 +334,11 @@ fn file_header(data: &[u8]) -> Result<&FileHeader64<LittleEndian>, ImageError> {
 }
 
 fn segments<'d>(
-    data: &'d [u8],
+    file: FileView<'d>,
     programs: &'d [ProgramHeader64<LittleEndian>],
 ) -> Result<Vec<Segment<'d>>, ImageError> {
     let mut segments = Vec::new();
-    let mut budget = (data.len() as u64).saturating_mul(limits::SEGMENT_BYTES_PER_INPUT_BYTE);
+    let mut budget = (file.held() as u64).saturating_mul(limits::SEGMENT_BYTES_PER_INPUT_BYTE);
     for program in programs
         .iter()
         .filter(|program| program.p_type(LE) == elf::PT_LOAD)
@@ -345,10 +356,10 @@ fn segments<'d>(
                     "one that fits into memory",
                 )
             })?;
-        let Ok(bytes) = program.data(LE, data) else {
+        let Ok(bytes) = program.data(LE, file) else {
             return Err(truncated(
                 offset.saturating_add(file_size),
-                data,
+                file,
                 "the bytes of a loadable segment",
             ));
         };
@@ -392,14 +403,14 @@ fn segments<'d>(
 }
 
 /// Reads what is wanted of the section headers; whatever is wrong with them only leaves something out.
-fn sections(data: &[u8], header: &FileHeader64<LittleEndian>) -> Sections {
-    let headers = header.section_headers(LE, data).unwrap_or_default();
+fn sections(file: FileView<'_>, header: &FileHeader64<LittleEndian>) -> Sections {
+    let headers = header.section_headers(LE, file).unwrap_or_default();
     let names = header
-        .section_strings_index(LE, data)
+        .section_strings_index(LE, file)
         .ok()
         .and_then(|index| headers.get(index.0));
     let names = names
-        .and_then(|section| section.data(LE, data).ok())
+        .and_then(|section| section.data(LE, file).ok())
         .unwrap_or_default();
     let mut found = Sections {
         headers: !headers.is_empty(),
@@ -411,8 +422,15 @@ fn sections(data: &[u8], header: &FileHeader64<LittleEndian>) -> Sections {
             .ok()
             .and_then(|at| names.get(at..))
             .unwrap_or_default();
+        let is = |wanted: &&str| {
+            let rest = name.strip_prefix(wanted.as_bytes());
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        };
+        found.go = found
+            .go
+            .or(GO_SECTIONS.iter().find(|name| is(name)).copied());
         found.symbols |= section.sh_type(LE) == elf::SHT_SYMTAB;
-        found.dwarf |= name.starts_with(b".debug_info\0") || name.starts_with(b".zdebug_info\0");
+        found.dwarf |= is(&".debug_info") || is(&".zdebug_info");
     }
     found
 }

@@ -22,7 +22,7 @@ pub enum ImageErrorCode {
     CorruptElf,
     /// The file ends before what its headers promise.
     Truncated,
-    /// No Go line table and module data.
+    /// Nothing of the Go toolchain is in it.
     NotGo,
     /// Built with gccgo, which has neither.
     Gccgo,
@@ -30,6 +30,12 @@ pub enum ImageErrorCode {
     Packed,
     /// A shared library or plugin.
     NotMainProgram,
+    /// A C program with a Go library in it (`-buildmode=c-archive`).
+    CArchive,
+    /// A Go program whose runtime lies in a shared library (`-linkshared`).
+    Linkshared,
+    /// Go, but without a line table and module data of the toolchain's form.
+    Obfuscated,
     /// The Go version could not be found.
     UnknownVersion,
     /// The Go version is not one of those that are known.
@@ -41,6 +47,27 @@ pub enum ImageErrorCode {
 }
 
 impl ImageErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::NotElf,
+        Self::Elf32Bit,
+        Self::WrongMachine,
+        Self::NotExecutable,
+        Self::CorruptElf,
+        Self::Truncated,
+        Self::NotGo,
+        Self::Gccgo,
+        Self::Packed,
+        Self::NotMainProgram,
+        Self::CArchive,
+        Self::Linkshared,
+        Self::Obfuscated,
+        Self::UnknownVersion,
+        Self::UnsupportedVersion,
+        Self::CorruptTable,
+        Self::UnprovenVersion,
+    ];
+
     /// The kebab-case form.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -55,6 +82,9 @@ impl ImageErrorCode {
             Self::Gccgo => "gccgo",
             Self::Packed => "packed",
             Self::NotMainProgram => "not-main-program",
+            Self::CArchive => "c-archive",
+            Self::Linkshared => "linkshared",
+            Self::Obfuscated => "obfuscated",
             Self::UnknownVersion => "unknown-version",
             Self::UnsupportedVersion => "unsupported-version",
             Self::CorruptTable => "corrupt-table",
@@ -101,7 +131,7 @@ impl fmt::Display for Place {
 
 /// Why bytes are not a Go program that can be hooked. One line; says where, what was found and what was expected.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{code}: {found} at {place}; expected {expected}")]
+#[error("{code}: {}", self.message())]
 pub struct ImageError {
     code: ImageErrorCode,
     place: Place,
@@ -130,6 +160,18 @@ impl ImageError {
         self.code
     }
 
+    /// The text without the code, for where that stands beside it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Self {
+            place,
+            found,
+            expected,
+            ..
+        } = self;
+        format!("{found} at {place}; expected {expected}")
+    }
+
     /// Where it was found.
     #[must_use]
     pub const fn place(&self) -> Place {
@@ -143,23 +185,7 @@ mod tests {
 
     #[test]
     fn serde_and_display_agree() {
-        use ImageErrorCode::*;
-        for code in [
-            NotElf,
-            Elf32Bit,
-            WrongMachine,
-            NotExecutable,
-            CorruptElf,
-            Truncated,
-            NotGo,
-            Gccgo,
-            Packed,
-            NotMainProgram,
-            UnknownVersion,
-            UnsupportedVersion,
-            CorruptTable,
-            UnprovenVersion,
-        ] {
+        for code in ImageErrorCode::ALL {
             assert_eq!(
                 serde_json::to_value(code).unwrap(),
                 serde_json::Value::from(code.as_str())

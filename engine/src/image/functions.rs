@@ -273,7 +273,7 @@ pub(super) struct Code<'d> {
 /// place in all versions of one generation, the rest of the record does not.
 pub(super) fn code_named<'d>(elf: &Elf<'d>, module: &Module<'d>, name: &str) -> Option<Code<'d>> {
     let layout = Facts::for_version(module.generation.oldest()).ok()?.func;
-    let mut names = Names::new(module, elf.data.len());
+    let mut names = Names::new(module, elf.file.held());
     let index = (0..module.count).find(|&index| {
         let record = module
             .record_offset(index)

@@ -1,4 +1,4 @@
-//! No Go line table: what is the file then?
+//! No module data that can be read: what is the file then?
 //!
 //! gccgo has neither line table nor module data. Its programs either need the library `libgo`, or have it inside; then
 //! its C files' own names, which its assertions print, are among the texts (`libgo/runtime/*.c`,
@@ -10,6 +10,7 @@ use crate::addr::{FileOffset, LinkAddr};
 
 use super::elf::Elf;
 use super::error::{ImageError, ImageErrorCode};
+use super::obfuscated;
 
 /// The folder of the runtime library's C files, as `__FILE__` names it.
 const LIBGO_SOURCE: &[u8] = b"/libgo/runtime/";
@@ -26,10 +27,10 @@ pub(super) fn what_else(elf: &Elf<'_>, table: Option<LinkAddr>) -> ImageError {
     if is_gccgo(elf) {
         return answer(ImageErrorCode::Gccgo, "a Go program built with gccgo");
     }
-    let head = elf
-        .data
-        .get(..UPX_WITHIN.min(elf.data.len()))
-        .unwrap_or_default();
+    if let Some(error) = obfuscated::evidence(elf, table) {
+        return error;
+    }
+    let head = elf.file.head(UPX_WITHIN);
     if table.is_none() && memmem::find(head, UPX).is_some() {
         return answer(ImageErrorCode::Packed, "a program packed with UPX");
     }

@@ -28,7 +28,7 @@ pub(super) fn copies<'d>(
     let Some(layout) = facts.inline else {
         return by_name;
     };
-    let mut names = Names::new(module, elf.data.len());
+    let mut names = Names::new(module, elf.file.held());
     for (offset, copies) in by_name_offset(elf, module, facts, layout, gofunc, functions) {
         let Some(name) = names.text(offset) else {
             continue;
@@ -49,7 +49,7 @@ fn by_name_offset<'d>(
 ) -> HashMap<u32, u32> {
     let mut counts: HashMap<u32, u32> = HashMap::new();
     // Trees do not overlap, so this many elements at most are in the file.
-    let mut elements = elf.data.len() / layout.size as usize;
+    let mut elements = elf.file.held() / layout.size as usize;
     for function in functions {
         for name in tree(elf, module, facts, layout, gofunc, function) {
             if elements == 0 {
@@ -77,7 +77,7 @@ pub(super) fn into<'d>(
     let Some(layout) = facts.inline else {
         return Vec::new();
     };
-    let mut names = Names::new(module, elf.data.len());
+    let mut names = Names::new(module, elf.file.held());
     tree(elf, module, facts, layout, gofunc, function)
         .filter_map(|offset| names.text(offset?))
         .collect()

@@ -1,17 +1,19 @@
 //! The bytes of a Go binary -> [`Image`]: build information, functions and the places that hooks need.
 //!
-//! Never panics, never loops without bound and never allocates more than 16 times the input's length, on any bytes.
+//! Never panics, never loops without bound and never allocates more than 16 times what was read of the file, on any bytes.
 //! Reads what the kernel, the loader and the Go runtime read; section headers and symbols are hints that may be missing
 //! or lie. Nothing here decides about hooks.
 //!
 //! | room | bytes -> what |
 //! |---|---|
+//! | `file` | a file, or parts of it -> ranges of its bytes |
 //! | `elf`, `relocations` | file -> segments, words as the loader leaves them |
 //! | `notes`, `symbols` | what linkers leave beside the code -> build IDs, strings set by `-X` |
 //! | `pclntab`, `moduledata` | segments -> the line table and the first module |
 //! | `buildinfo`, `modinfo` | -> Go version, modules, build settings |
 //! | `functions`, `pcvalue`, `inline` | tables -> functions, stack depths, inlined copies |
 //! | `kind` | -> main program or not, race, cgo |
+//! | `gccgo`, `obfuscated` | a file without a module that can be read -> what it is instead |
 //! | `tls` | code -> offset of the thread-local g |
 //! | `proof` | a program of an unknown version -> that it is built like a known one, or an error |
 //! | `limits` | what hostile input may cost |
@@ -21,6 +23,7 @@ mod buildinfo;
 pub mod check;
 mod elf;
 mod error;
+mod file;
 mod functions;
 mod gccgo;
 mod inline;
@@ -29,6 +32,7 @@ mod limits;
 mod modinfo;
 mod moduledata;
 mod notes;
+mod obfuscated;
 mod pclntab;
 mod pcvalue;
 mod proof;
@@ -47,6 +51,7 @@ use crate::golang::{Deviations, Facts, GoVersion};
 pub use buildinfo::{BuildInfo, VersionSource};
 pub use elf::{ELF_MAGIC, Sections};
 pub use error::{ImageError, ImageErrorCode, Place};
+pub use file::{FileView, Parts};
 pub use functions::NOT_UTF8;
 pub use modinfo::{Line, ModInfo, ModuleVersion};
 pub use notes::Notes;
@@ -112,8 +117,8 @@ impl<'d> Labels<'d> {
     ///
     /// # Errors
     /// As [`Image::parse`] where the bytes are no such file.
-    pub fn read(data: &'d [u8]) -> Result<Self, ImageError> {
-        let elf = Elf::parse(data)?;
+    pub fn read(file: impl Into<FileView<'d>>) -> Result<Self, ImageError> {
+        let elf = Elf::parse(file.into())?;
         Ok(Self {
             build: buildinfo::blob(&elf),
             notes: elf.notes,
@@ -142,11 +147,12 @@ pub struct Image<'d> {
 
 // The questions that the other rooms ask; every one is a look-up, not a scan, unless its text says otherwise.
 impl<'d> Image<'d> {
-    /// Parses a whole file.
-    pub fn parse(data: &'d [u8]) -> Result<Self, ImageError> {
-        let elf = Elf::parse(data)?;
+    /// Parses a file: all of it, or what [`crate::input`] has read of it.
+    pub fn parse(file: impl Into<FileView<'d>>) -> Result<Self, ImageError> {
+        let elf = Elf::parse(file.into())?;
         let module = Module::find(&elf)?;
-        kind::has_entry(&elf)?;
+        kind::has_entry(&elf, &module)?;
+        kind::has_runtime(&elf, &module)?;
         let (version, build) = buildinfo::read(&elf, &module)?;
         let facts = Facts::known_or_like(version).map_err(|error| {
             let code = ImageErrorCode::UnsupportedVersion;
@@ -174,7 +180,7 @@ impl<'d> Image<'d> {
             .module
             .gofunc
             .and_then(|field| elf.address(module.at.checked_add(u64::from(field))?));
-        let mut names = Names::new(&module, elf.data.len());
+        let mut names = Names::new(&module, elf.file.held());
         let functions = functions::read(&elf, &module, &facts, gofunc, &mut names)?;
         let evidence = kind::Evidence::gather(&elf, &module, &facts, &functions);
         let kind = evidence.kind(&elf)?;
@@ -294,7 +300,7 @@ impl<'d> Image<'d> {
 
     /// The bytes of the function's name, also where they are not UTF-8 (then [`Function::name`] is [`NOT_UTF8`]).
     pub fn name_bytes(&self, function: &Function<'d>) -> Option<&'d [u8]> {
-        Names::new(&self.module, self.elf.data.len()).bytes(self.record(function)?.name_offset()?)
+        Names::new(&self.module, self.elf.file.held()).bytes(self.record(function)?.name_offset()?)
     }
 
     /// `len` bytes at a link-time address, if one loaded, file-backed segment holds them all.

@@ -71,6 +71,26 @@ impl<'d> Module<'d> {
             .unwrap_or_else(|| gccgo::what_else(elf, candidates.first().map(|one| one.at))))
     }
 
+    /// A module whose line table has another magic number than the toolchain's, and that number.
+    pub(super) fn with_other_magic(elf: &Elf<'d>) -> Option<(LinkAddr, u32)> {
+        let mut tables: Vec<(LinkAddr, u32)> = pclntab::without_magic(elf).collect();
+        tables.sort_unstable();
+        let find = |value: u64| tables.binary_search_by_key(&value, |one| one.0.get()).ok();
+        let hits = elf.writable_words(|value| find(value).is_some());
+        hits.take(limits::MODULES).find_map(|(at, value)| {
+            let &(table, magic) = tables.get(find(value)?)?;
+            let reads = |generation| {
+                let candidate = Candidate {
+                    at: table,
+                    generation,
+                };
+                Self::read(elf, at, candidate).is_ok()
+            };
+            let reads = PclntabGeneration::ALL.into_iter().any(reads);
+            reads.then_some((table, magic))
+        })
+    }
+
     /// Reads the module at `at` and checks it against the line table that its first word points to.
     fn read(elf: &Elf<'d>, at: LinkAddr, table: Candidate) -> Result<Self, ImageError> {
         let Candidate {

@@ -8,6 +8,8 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{NoteIterator, ProgramHeader, SectionHeader};
 
+use super::file::FileView;
+
 const LE: LittleEndian = LittleEndian;
 /// `ELF_NOTE_GOBUILDID_TAG` of the Go linker, with the name `Go`.
 const GO_BUILD_ID: u32 = 4;
@@ -25,18 +27,18 @@ pub struct Notes<'d> {
 
 /// Reads all notes; the first of each kind counts.
 pub(super) fn read<'d>(
-    data: &'d [u8],
+    file: FileView<'d>,
     programs: &[ProgramHeader64<LittleEndian>],
     sections: &[SectionHeader64<LittleEndian>],
 ) -> Notes<'d> {
     let segments = programs
         .iter()
         .filter(|program| program.p_type(LE) == elf::PT_NOTE)
-        .filter_map(|program| Some((program.p_align(LE), program.data(LE, data).ok()?)));
+        .filter_map(|program| Some((program.p_align(LE), program.data(LE, file).ok()?)));
     let sections = sections
         .iter()
         .filter(|section| section.sh_type(LE) == elf::SHT_NOTE)
-        .filter_map(|section| Some((section.sh_addralign(LE), section.data(LE, data).ok()?)));
+        .filter_map(|section| Some((section.sh_addralign(LE), section.data(LE, file).ok()?)));
     let mut found = Notes::default();
     for (align, bytes) in segments.chain(sections) {
         // Notes lie at multiples of 4 or 8. Up to Go 1.9 the section of the Go build ID asks for 32, and means 4.

@@ -10,9 +10,12 @@ use crate::golang::PclntabGeneration;
 
 use super::elf::Elf;
 use super::limits;
+use super::read::{u32_at, u64_at};
 
 /// Bytes 1 to 7 of every line table for amd64: the rest of the magic number, two zeros, `minLC` 1, pointer size 8.
 const TAIL: [u8; 7] = [0xff, 0xff, 0xff, 0, 0, 1, 8];
+/// The same without anything of the magic number.
+const TAIL_OF_ANY: [u8; 4] = [0, 0, 1, 8];
 
 /// Something that begins as a line table does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,4 +40,20 @@ pub(super) fn candidates(elf: &Elf<'_>) -> Vec<Candidate> {
         })
     });
     hits.take(limits::LINE_TABLES).collect()
+}
+
+/// Where something begins as a line table does but for its magic number, which it returns beside the address. The number of
+/// functions behind it must fit into what follows: the four bytes alone are nothing rare.
+pub(super) fn without_magic<'e>(elf: &'e Elf<'_>) -> impl Iterator<Item = (LinkAddr, u32)> + 'e {
+    let hits = elf.segments.iter().flat_map(|segment| {
+        memmem::find_iter(segment.data, &TAIL_OF_ANY).filter_map(|tail| {
+            let offset = tail.checked_sub(4)?;
+            let at = segment.start.checked_add(offset as u64)?;
+            let magic = u32_at(segment.data, offset)?;
+            let count = usize::try_from(u64_at(segment.data, offset + 8)?).ok()?;
+            let rest = segment.data.len() - tail;
+            (at.get() % 4 == 0 && (1..rest / 8).contains(&count)).then_some((at, magic))
+        })
+    });
+    hits.take(limits::LINE_TABLES)
 }

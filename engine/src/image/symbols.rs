@@ -13,6 +13,7 @@ use object::{LittleEndian, pod};
 use crate::addr::LinkAddr;
 
 use super::elf::{Elf, text_at};
+use super::file::FileView;
 use super::limits;
 
 const LE: LittleEndian = LittleEndian;
@@ -30,7 +31,7 @@ pub struct LinkerString<'d> {
 
 /// The strings, by name. Empty where there is no symbol table.
 pub(super) fn linker_strings<'d>(elf: &Elf<'d>) -> Vec<LinkerString<'d>> {
-    let Some((symbols, names)) = table(elf.data) else {
+    let Some((symbols, names)) = table(elf.file) else {
         return Vec::new();
     };
     let objects = || {
@@ -66,17 +67,17 @@ pub(super) fn linker_strings<'d>(elf: &Elf<'d>) -> Vec<LinkerString<'d>> {
 }
 
 /// The symbols and the table of their names.
-fn table(data: &[u8]) -> Option<(&[Sym64<LittleEndian>], &[u8])> {
-    let header = FileHeader64::<LittleEndian>::parse(data).ok()?;
-    let sections: &[SectionHeader64<LittleEndian>] = header.section_headers(LE, data).ok()?;
+fn table(file: FileView<'_>) -> Option<(&[Sym64<LittleEndian>], &[u8])> {
+    let header = FileHeader64::<LittleEndian>::parse(file).ok()?;
+    let sections: &[SectionHeader64<LittleEndian>] = header.section_headers(LE, file).ok()?;
     let symbols = sections
         .iter()
         .find(|section| section.sh_type(LE) == elf::SHT_SYMTAB)?;
     let names = sections
         .get(symbols.sh_link(LE) as usize)?
-        .data(LE, data)
+        .data(LE, file)
         .ok()?;
-    let bytes = symbols.data(LE, data).ok()?;
+    let bytes = symbols.data(LE, file).ok()?;
     let count = bytes.len() / size_of::<Sym64<LittleEndian>>();
     let (symbols, _) = pod::slice_from_bytes(bytes, count).ok()?;
     Some((symbols, names))

@@ -336,7 +336,8 @@ fn a_version_of_another_generation_is_a_contradiction() {
 fn other_files_without_a_line_table_are_told_apart() {
     let mut file = Synthetic::new(GoVersion::new(21, 0)).build();
     let table = memchr::memmem::find(&file, &[0xf1, 0xff, 0xff, 0xff]).unwrap();
-    file[table] = 0xf2;
+    // Magic number, marks and number of functions.
+    file[table..table + 16].fill(0xee);
     assert_eq!(refuse(&file).code(), ImageErrorCode::NotGo);
     let mut gccgo = file.clone();
     let name = b"/libgo/runtime/proc.c\0";
@@ -361,4 +362,66 @@ fn a_line_table_inside_the_data_of_another_program_is_passed_over() {
     let image = parse(&file);
     assert_eq!(image.version(), GoVersion::new(21, 0));
     assert_eq!(image.functions().len(), 4);
+}
+
+/// What obfuscators do to the magic number, to all versions and forms.
+#[test]
+fn another_magic_number_hides_no_go_program() {
+    for mut program in every_version() {
+        // Not told by build information.
+        program.modinfo = None;
+        let mut file = program.build();
+        let at = parse(&file).pclntab();
+        let table = parse(&file).bytes(at, 4).unwrap().as_ptr().addr() - file.as_ptr().addr();
+        file[table..table + 4].copy_from_slice(&0x1234_5678u32.to_le_bytes());
+        let error = refuse(&file);
+        let what = format!("{} pie {}: {error}", program.version, program.pie);
+        assert_eq!(error.code(), ImageErrorCode::Obfuscated, "{what}");
+        assert_eq!(error.place(), Place::Address(at), "{what}");
+        assert!(error.to_string().contains("0x12345678"), "{what}");
+        // The table's other marks gone, and one byte of the module's: nothing is left that tells Go.
+        file[table + 4..table + 8].fill(0);
+        assert_eq!(refuse(&file).code(), ImageErrorCode::NotGo, "{what}");
+    }
+}
+
+#[test]
+fn what_the_linker_leaves_beside_the_table_tells_go() {
+    let program = Synthetic::new(GoVersion::new(21, 0));
+    let mut file = program.build();
+    let at = parse(&file).pclntab();
+    let table = parse(&file).bytes(at, 4).unwrap().as_ptr().addr() - file.as_ptr().addr();
+    file[table..table + 16].fill(0xee);
+    let error = refuse(&file).to_string();
+    assert!(error.starts_with("not-go"), "no build information: {error}");
+
+    let mut with_blob = program.clone();
+    with_blob.modinfo = Some("path\tmain\n".into());
+    let mut file = with_blob.build();
+    let table = memchr::memmem::find(&file, &[0xf1, 0xff, 0xff, 0xff]).unwrap();
+    file[table..table + 16].fill(0xee);
+    let error = refuse(&file);
+    assert_eq!(error.code(), ImageErrorCode::Obfuscated, "{error}");
+}
+
+#[test]
+fn programs_without_a_runtime_of_their_own_are_told_by_how_they_were_built() {
+    let shared = Synthetic {
+        pie: true,
+        libraries: vec!["libc.so.6".into(), "libstd.so".into()],
+        ..Synthetic::new(GoVersion::new(17, 0))
+    };
+    assert_eq!(refuse(&shared.build()).code(), ImageErrorCode::Linkshared);
+    let other = Synthetic {
+        libraries: vec!["libc.so.6".into()],
+        ..shared
+    };
+    assert_eq!(parse(&other.build()).libraries(), ["libc.so.6"]);
+
+    // Up to 1.9 the main function alone does not tell.
+    let mut old = Synthetic::new(GoVersion::new(8, 0));
+    old.functions
+        .push(SyntheticFunction::new("_rt0_amd64_linux_lib", &[0xc3]));
+    let error = refuse(&old.build());
+    assert_eq!(error.code(), ImageErrorCode::CArchive, "{error}");
 }

@@ -27,6 +27,8 @@ use crate::ring::{Reader, Span, Totals};
 pub const NOT_HOOKED: u8 = 125;
 /// The counter's frequency is measured for so long at least.
 const MEASURE: Duration = Duration::from_millis(20);
+/// So long a process may take to end whose memory is gone already.
+const ENDING: Duration = Duration::from_secs(1);
 /// Longest pause between two looks at the rings.
 const IDLE: Duration = Duration::from_millis(1);
 /// Pause between two looks at the rings while records come in.
@@ -119,12 +121,29 @@ pub fn run(mut task: Task, traced: impl FnOnce(Result<()>)) {
                 ),
                 Ok(_) => failure,
             };
+            let failure = or_ended(failure, &handle);
             give_up(&task, &failure, rest);
             task.complaints = None;
             if let Ok(file) = output {
                 let _ = record_unhooked(&task, file, &failure, known, &handle);
             }
         }
+    }
+}
+
+/// `failure`, or that the program has ended, which is then why a system call failed: it was killed meanwhile.
+fn or_ended(failure: Failure, handle: &PidFd) -> Failure {
+    let patience = match failure.code {
+        FailureCode::Ended => return failure,
+        FailureCode::System | FailureCode::Mapping | FailureCode::MemoryDiffers => ENDING,
+        _ => Duration::ZERO,
+    };
+    match handle.wait_end(patience) {
+        Ok(true) => Failure::new(
+            FailureCode::Ended,
+            "the program ended before it could be hooked",
+        ),
+        _ => failure,
     }
 }
 
@@ -150,12 +169,20 @@ fn hook(
     let mut steps = || -> Result<Reader> {
         task.fail_at.reached(Step::Executed)?;
         let mut prepared = prepare(task.pid, ground.maps(), &task.wanted, known)?;
+        let missing = match prepared.missing.take() {
+            Some(failure) if task.require => return Err(failure),
+            missing => missing.filter(|failure| failure.code == FailureCode::NothingMatches),
+        };
         task.change.make(&mut prepared)?;
         task.fail_at.reached(Step::Planned)?;
         let placement = &prepared.plan.plan().placement;
         let reader = ground.map(placement, prepared.lengths)?;
         ground.run_to_main(prepared.main, placement)?;
         ground.install(&prepared.plan)?;
+        if let Some(missing) = missing {
+            // Before the program's own first line.
+            complain(task, &format!("hooked, but {}", missing.detail));
+        }
         Ok(reader)
     };
     match steps() {
@@ -184,22 +211,25 @@ fn hook(
     }
 }
 
+/// One line on the program's standard error, if it has one.
+fn complain(task: &Task, what: &str) {
+    if let Some(Ok(copy)) = task.complaints.as_ref().map(OwnedFd::try_clone) {
+        let line = format!("gondwana: {}\n", what.replace(['\r', '\n'], " "));
+        let _ = File::from(copy).write_all(line.as_bytes());
+    }
+}
+
 /// Lets the program run unhooked, or not at all if it must not; says so in one line.
 fn give_up(task: &Task, failure: &Failure, rest: Option<Rest>) {
     if failure.code == FailureCode::Ended {
         return;
     }
-    if let Some(out) = &task.complaints {
-        let consequence = if task.require {
-            "not started"
-        } else {
-            "running unhooked"
-        };
-        let line = format!("gondwana: {consequence}: {failure}\n").replace(['\r'], " ");
-        if let Ok(copy) = out.try_clone() {
-            let _ = File::from(copy).write_all(line.as_bytes());
-        }
-    }
+    let consequence = if task.require {
+        "not started"
+    } else {
+        "running unhooked"
+    };
+    complain(task, &format!("{consequence}: {failure}"));
     // Threads that cannot be let go have ended.
     let _ = match (rest, task.require) {
         (None, _) => Ok(()),
@@ -248,6 +278,7 @@ fn header(known: Description) -> Header {
         hooks: known.hooks,
         deviations: known.deviations.codes(),
         refusals: known.refusals,
+        unmatched: known.unmatched,
         clock: None,
     }
 }

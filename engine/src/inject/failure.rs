@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::image::ImageErrorCode;
 use crate::os::process::Exit;
 
 /// Stable codes; never renamed, only added. `Display` gives the kebab-case form.
@@ -10,8 +11,8 @@ use crate::os::process::Exit;
 pub enum FailureCode {
     /// The kernel does not let the agent trace the program.
     NotPermitted,
-    /// The executed file is no Go program that this engine reads.
-    NotGo,
+    /// The executed file is no Go program that this engine hooks; why, says its code.
+    Image(ImageErrorCode),
     /// No function has a name that a pattern matches.
     NothingMatches,
     /// Every function that was asked for was refused.
@@ -39,12 +40,29 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    /// All of them but those of [`Self::Image`].
+    pub const OWN: [Self; 13] = [
+        Self::NotPermitted,
+        Self::NothingMatches,
+        Self::NothingHookable,
+        Self::Plan,
+        Self::Rejected,
+        Self::Mapping,
+        Self::MemoryDiffers,
+        Self::ThreadInWindow,
+        Self::StopTimeout,
+        Self::Ended,
+        Self::Output,
+        Self::System,
+        Self::Test,
+    ];
+
     /// The code as it stands in the stream.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotPermitted => "not-permitted",
-            Self::NotGo => "not-go",
+            Self::Image(code) => code.as_str(),
             Self::NothingMatches => "nothing-matches",
             Self::NothingHookable => "nothing-hookable",
             Self::Plan => "plan",

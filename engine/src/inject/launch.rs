@@ -1,7 +1,8 @@
 //! `gondwana run`: becomes the program, with the agent beside it.
 //!
 //! The program is executed in this very process, so that it keeps the process id, parent, terminal, session and
-//! descriptors of the command that was started. The agent is a grandchild in a session of its own ([`spawn`]).
+//! descriptors of the command that was started. The agent is an orphaned grandchild in a session of its own; where this
+//! is process 1 of a PID namespace, orphans are its children, and so the program's ([`spawn::grandchild`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

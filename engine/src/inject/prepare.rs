@@ -2,19 +2,18 @@
 //!
 //! Reads the process and changes nothing.
 
-use std::io::Read as _;
-
 use super::failure::{Failure, FailureCode, Result};
 use super::ground::{FRONT, Lengths};
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
-use crate::event::{Hook, Process, Program, Refused};
+use crate::event::{Hook, Process, Program, Refused, Unmatched};
 use crate::golang::Deviations;
-use crate::image::{Image, Line};
+use crate::image::{Image, ImageErrorCode, Line};
+use crate::input::{self, Symbols};
 use crate::os::{Mapping, Pid, process};
 use crate::plan::{self, HookOptions, Placement, Plan, Selection};
 use crate::ring::RingGeometry;
-use crate::spec::HookSpec;
+use crate::spec::{self, HookSpec, Pattern, SpecError};
 use crate::verify::{VerifiedPlan, verify};
 
 /// The largest number of hooks that a record can name.
@@ -26,8 +25,8 @@ const SLOTS: u32 = 1 << 16;
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Hook patterns.
-    pub patterns: Vec<String>,
+    /// Which functions.
+    pub spec: HookSpec,
     /// Options of all hooks.
     pub options: HookOptions,
     /// Records per ring; `None` for the default.
@@ -38,14 +37,20 @@ pub struct Wanted {
 
 impl Wanted {
     /// What to hook and how.
-    #[must_use]
-    pub fn new(patterns: Vec<String>, options: HookOptions, slots: Option<u32>) -> Self {
-        Self {
-            patterns,
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn new<S: AsRef<str>>(
+        patterns: impl IntoIterator<Item = S>,
+        options: HookOptions,
+        slots: Option<u32>,
+    ) -> std::result::Result<Self, SpecError> {
+        Ok(Self {
+            spec: HookSpec::parse(patterns)?,
             options,
             slots,
             rings: None,
-        }
+        })
     }
 }
 
@@ -62,6 +67,8 @@ pub struct Description {
     pub deviations: Deviations,
     /// Functions that are not hooked.
     pub refusals: Vec<Refused>,
+    /// Patterns that match no function.
+    pub unmatched: Vec<Unmatched>,
 }
 
 /// Everything that is needed to hook a program.
@@ -73,6 +80,8 @@ pub struct Prepared {
     pub lengths: Lengths,
     /// Where `runtime.main` lies.
     pub main: RunAddr,
+    /// Why a pattern has no hook at all, for the first that has none.
+    pub missing: Option<Failure>,
 }
 
 /// Makes the plan. `known` is filled in as far as things go, also on failure.
@@ -82,13 +91,18 @@ pub fn prepare(
     wanted: &Wanted,
     known: &mut Description,
 ) -> Result<Prepared> {
-    let mut data = Vec::new();
-    process::executable(pid)
-        .and_then(|mut file| file.read_to_end(&mut data))
+    let file = process::executable(pid)
+        .and_then(|file| input::read_file(&file, Symbols::Skip))
         .map_err(Failure::system("cannot read the executed file"))?;
-    let image = Image::parse(&data).map_err(|error| {
+    let image = Image::parse(&file).map_err(|error| {
         let path = process::executable_path(pid).unwrap_or_default();
-        Failure::new(FailureCode::NotGo, format!("{}: {error}", path.display()))
+        // What was meant may be what a shell or a script starts.
+        let hint = match error.code() {
+            ImageErrorCode::NotGo => "; programs that it starts in turn are not hooked",
+            _ => "",
+        };
+        let text = format!("{}: {}{hint}", path.display(), error.message());
+        Failure::new(FailureCode::Image(error.code()), text)
     })?;
     let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
     let slide = image.slide_from_entry(entry);
@@ -114,11 +128,15 @@ pub fn plan_for(
         RunAddr::new(slide.run(crate::addr::LinkAddr::new(0)).get()),
     ));
 
-    let bad_pattern = |error| Failure::new(FailureCode::NothingMatches, format!("{error}"));
-    let spec = HookSpec::parse(&wanted.patterns).map_err(bad_pattern)?;
-    let selection = Selection::new(image, &spec, wanted.options).map_err(bad_pattern)?;
+    let selection = Selection::new(image, &wanted.spec, wanted.options).map_err(|error| {
+        if let SpecError::NoMatch(patterns) = &error {
+            known.unmatched = unmatched(patterns);
+        }
+        Failure::new(FailureCode::NothingMatches, error.to_string())
+    })?;
     known.refusals = refused(&selection.refused);
-    let Selection { mut requests, .. } = selection;
+    known.unmatched = unmatched(&selection.unmatched);
+    let mut requests = selection.requests;
     requests.truncate(MAX_HOOKS);
 
     let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
@@ -186,7 +204,30 @@ pub fn plan_for(
         plan,
         lengths,
         main,
+        missing: missing(&wanted.spec, &selection.unmatched, known),
     })
+}
+
+/// Why the first pattern without any hook has none; `None` if each has one.
+fn missing(spec: &HookSpec, unmatched: &[spec::Unmatched], known: &Description) -> Option<Failure> {
+    if !unmatched.is_empty() {
+        let text = spec::unmatched_line(unmatched);
+        return Some(Failure::new(FailureCode::NothingMatches, text));
+    }
+    let is_hooked = |pattern: &&Pattern| known.hooks.iter().any(|hook| pattern.matches(&hook.name));
+    let pattern = spec.patterns.iter().find(|pattern| !is_hooked(pattern))?;
+    let refusals: Vec<Refused> = known
+        .refusals
+        .iter()
+        .filter(|refusal| pattern.matches(&refusal.name))
+        .cloned()
+        .collect();
+    let text = format!(
+        "pattern `{}`: {}",
+        pattern.as_str(),
+        nothing_hookable(&refusals)
+    );
+    Some(Failure::new(FailureCode::NothingHookable, text))
 }
 
 /// Where `runtime.main` lies.
@@ -195,7 +236,7 @@ fn main_entry(image: &Image, slide: Slide) -> Result<RunAddr> {
         .functions_named("runtime.main")
         .next()
         .map(|function| slide.run(function.entry))
-        .ok_or_else(|| Failure::new(FailureCode::NotGo, "there is no runtime.main"))
+        .ok_or_else(|| Failure::new(FailureCode::Plan, "there is no function runtime.main"))
 }
 
 fn nothing_hookable(refusals: &[Refused]) -> String {
@@ -252,6 +293,15 @@ fn hooks(plan: &Plan) -> Vec<Hook> {
         raw: hook.options.raw,
     };
     plan.hooks.iter().map(one).collect()
+}
+
+fn unmatched(list: &[spec::Unmatched]) -> Vec<Unmatched> {
+    list.iter()
+        .map(|one| Unmatched {
+            pattern: one.pattern.clone(),
+            nearest: one.nearest.clone(),
+        })
+        .collect()
 }
 
 fn refused(list: &[(String, crate::site::Refusal)]) -> Vec<Refused> {

@@ -6,11 +6,9 @@
 //!
 //! | room | what -> what |
 //! |---|---|
-//! | `input` | a path -> the bytes of the file |
 //! | `process` | a process -> the file that it runs, and where that lies |
 //! | `text` | document -> a table |
 
-mod input;
 mod process;
 mod text;
 
@@ -18,11 +16,10 @@ use std::fmt;
 
 use crate::addr::LinkAddr;
 use crate::golang::PclntabGeneration;
-use crate::image::{Image, ImageError, ImageErrorCode, ImageKind, Labels};
+use crate::image::{FileView, Image, ImageError, ImageErrorCode, ImageKind, Labels};
 use crate::meta::{self, GoBuildInfo, Meta};
 use serde::Serialize;
 
-pub use input::{read, read_file};
 pub use process::{Placement, Process, ProcessError};
 
 /// Name of the JSON form.
@@ -70,7 +67,7 @@ pub struct Document<'d> {
 pub struct FileInfo {
     /// As given or found; for a process, what the kernel calls it.
     pub path: String,
-    /// Bytes read.
+    /// Its length in bytes.
     pub size: u64,
 }
 
@@ -164,14 +161,17 @@ impl<'d> Layout<'d> {
 }
 
 impl<'d> Document<'d> {
-    /// Of the bytes of a file.
-    pub fn of(path: &str, data: &'d [u8]) -> Self {
-        Self::with_image(path, data).0
+    /// Of a file.
+    pub fn of(path: &str, file: impl Into<FileView<'d>>) -> Self {
+        Self::with_image(path, file.into()).0
     }
 
     /// The same for the file that a process runs, with where it lies in memory.
-    pub fn of_process(mut process: Process, data: &'d [u8]) -> Result<Self, ProcessError> {
-        let (mut document, image) = Self::with_image(&process.exe, data);
+    pub fn of_process(
+        mut process: Process,
+        file: impl Into<FileView<'d>>,
+    ) -> Result<Self, ProcessError> {
+        let (mut document, image) = Self::with_image(&process.exe, file.into());
         if let Some(image) = &image {
             process.place(image)?;
         }
@@ -184,14 +184,14 @@ impl<'d> Document<'d> {
         self.error.as_ref().is_some_and(|error| error.code == code)
     }
 
-    fn with_image(path: &str, data: &'d [u8]) -> (Self, Option<Image<'d>>) {
+    fn with_image(path: &str, file: FileView<'d>) -> (Self, Option<Image<'d>>) {
         let mut document = Self {
             schema: SCHEMA,
             version: VERSION,
             answer: Answer::Go,
             file: FileInfo {
                 path: path.to_owned(),
-                size: data.len() as u64,
+                size: file.len(),
             },
             process: None,
             build_info: None,
@@ -199,7 +199,7 @@ impl<'d> Document<'d> {
             layout: None,
             error: None,
         };
-        match Image::parse(data) {
+        match Image::parse(file) {
             Ok(image) => {
                 document.build_info = meta::go_build_info(image.build_info());
                 document.build = Some(Meta::of(&image));
@@ -207,23 +207,26 @@ impl<'d> Document<'d> {
                 (document, Some(image))
             }
             Err(error) => {
-                document.fail(data, &error);
+                document.fail(file, &error);
                 (document, None)
             }
         }
     }
 
     /// Takes what the labels of the file say where its tables do not help.
-    fn fail(&mut self, data: &'d [u8], error: &ImageError) {
+    fn fail(&mut self, file: FileView<'d>, error: &ImageError) {
         self.error = Some(Failure {
             code: error.code(),
             message: error.to_string(),
         });
-        let labels = Labels::read(data).ok();
+        let labels = Labels::read(file).ok();
         let build = labels.as_ref().and_then(|labels| labels.build.as_ref());
         self.answer = match error.code() {
-            // A line table and its module data were found, or build information.
+            // Something of the toolchain was found.
             ImageErrorCode::NotMainProgram
+            | ImageErrorCode::CArchive
+            | ImageErrorCode::Linkshared
+            | ImageErrorCode::Obfuscated
             | ImageErrorCode::UnsupportedVersion
             | ImageErrorCode::UnprovenVersion
             | ImageErrorCode::UnknownVersion => Answer::Go,

@@ -5,10 +5,11 @@ use std::io;
 use serde::Serialize;
 
 use crate::addr::{LinkAddr, RunAddr, Slide};
-use crate::image::Image;
+use crate::image::{Image, Parts};
+use crate::input::{self, Symbols};
 use crate::os::{Pid, maps, process};
 
-use super::{Range, input};
+use super::Range;
 
 /// What the kernel appends to the name of a file that is gone.
 const DELETED: &str = " (deleted)";
@@ -70,11 +71,11 @@ pub struct Placement {
 }
 
 impl Process {
-    /// The bytes of the file that `pid` runs, also when it was removed since, and what is known without looking into it.
+    /// The file that `pid` runs, as far as it is of use, also when it was removed since, and what is known without looking into it.
     ///
     /// # Errors
     /// No such process; one that this process may not read; a kernel thread or a zombie, which run no file.
-    pub fn read(pid: Pid) -> Result<(Vec<u8>, Self), ProcessError> {
+    pub fn read(pid: Pid) -> Result<(Parts, Self), ProcessError> {
         let unreadable = |what| {
             move |error| ProcessError::Unreadable {
                 pid: pid.0,
@@ -88,7 +89,7 @@ impl Process {
         })?;
         let exe = process::executable_path(pid).map_err(unreadable("its executable"))?;
         let data = process::executable(pid)
-            .and_then(input::read_file)
+            .and_then(|file| input::read_file(&file, Symbols::Read))
             .map_err(unreadable("its executable"))?;
         let entry = process::entry_point(pid).map_err(unreadable("its auxiliary vector"))?;
         if process::start_time(pid).ok() != Some(start_time) {

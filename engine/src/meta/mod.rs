@@ -404,6 +404,7 @@ impl<'d> Source<'_, 'd> {
             headers,
             symbols,
             dwarf,
+            go: _,
         } = self.sections;
         let evidence = match (headers, symbols, dwarf) {
             (false, ..) => "no section headers",

@@ -1,11 +1,9 @@
 //! Hook patterns and an image -> the functions to hook, and the refusals.
 
-use std::collections::HashMap;
-
 use super::{HookOptions, HookRequest};
 use crate::image::Image;
 use crate::site::{Finder, Refusal};
-use crate::spec::{HookSpec, SpecError};
+use crate::spec::{Chosen, HookSpec, SpecError, Unmatched};
 
 /// What a specification comes to in one program.
 #[derive(Clone, Debug)]
@@ -14,30 +12,32 @@ pub struct Selection<'d> {
     pub requests: Vec<HookRequest<'d>>,
     /// Functions that match and cannot.
     pub refused: Vec<(String, Refusal)>,
+    /// Patterns that match no function.
+    pub unmatched: Vec<Unmatched>,
 }
 
 impl<'d> Selection<'d> {
     /// Decides about every function that `spec` names.
     ///
     /// # Errors
-    /// A pattern that matches no function.
+    /// No pattern matches any function.
     pub fn new(
         image: &Image<'d>,
         spec: &HookSpec,
         options: HookOptions,
     ) -> Result<Self, SpecError> {
-        let selected = spec.select(image)?;
-        let inlined = if selected.is_empty() {
-            HashMap::new()
-        } else {
-            image.inlined_copies()
-        };
+        let Chosen {
+            functions,
+            unmatched,
+        } = spec.select(image)?;
+        let inlined = image.inlined_copies();
         let finder = Finder::new(image);
         let mut selection = Self {
             requests: Vec::new(),
             refused: Vec::new(),
+            unmatched,
         };
-        for function in selected
+        for function in functions
             .iter()
             .filter_map(|&index| image.functions().get(index))
         {

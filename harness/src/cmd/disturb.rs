@@ -117,7 +117,7 @@ fn one(args: &Args, program: &PathBuf) -> Result<ExitCode> {
         shared_ring: args.shared_ring,
         ..Disturbed::new(program, &file, args.hooks.clone())?
     };
-    let mut session = case.session(&file);
+    let mut session = case.session(&file)?;
     session.only.clone_from(&args.only);
     session.at = args.at;
     session.every = args.every;

@@ -105,8 +105,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut stream = None;
     if !args.hooks.is_empty() {
         let mut known = Description::default();
-        let wanted = Wanted::new(args.hooks.clone(), HookOptions::default(), Some(SLOTS));
+        let wanted = Wanted::new(&args.hooks, HookOptions::default(), Some(SLOTS))?;
         explain(&mut machine, |machine| machine.hook(&wanted, &mut known))?;
+        for unmatched in &known.unmatched {
+            eprintln!("pattern `{}` matches no function", unmatched.pattern);
+        }
         stream = match &args.out {
             Some(path) => {
                 let out =

@@ -35,14 +35,16 @@ pub struct Args {
 }
 
 /// Becomes the program.
-#[must_use]
-pub fn run(args: Args) -> ExitCode {
-    ExitCode::from(launch(Launch {
+///
+/// # Errors
+/// A pattern that is none: nothing is started.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::from(launch(Launch {
         program: args.program,
         arguments: args.args,
-        wanted: Wanted::new(args.hooks, HookOptions::default(), args.ring_slots),
+        wanted: Wanted::new(args.hooks, HookOptions::default(), args.ring_slots)?,
         destination: Destination::File(args.out),
         require: args.require_hooks,
         fail_at: args.fail_at.unwrap_or(FailAt::NEVER),
-    }))
+    })))
 }

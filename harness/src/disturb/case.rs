@@ -69,8 +69,10 @@ impl Disturbed {
     }
 
     /// The session that the case is a part of.
-    #[must_use]
-    pub fn session<'p>(&self, file: &'p [u8]) -> Session<'p> {
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn session<'p>(&self, file: &'p [u8]) -> Result<Session<'p>> {
         let name = self.program.file_name().unwrap_or_default();
         let mut setup = Setup::new(&name.to_string_lossy()).args(&self.args);
         setup.env = self
@@ -79,9 +81,9 @@ impl Disturbed {
             .map(|text| text.as_bytes().to_vec())
             .collect();
         setup.seed = self.seed;
-        let mut wanted = Wanted::new(self.patterns.clone(), HookOptions::default(), Some(SLOTS));
+        let mut wanted = Wanted::new(&self.patterns, HookOptions::default(), Some(SLOTS))?;
         wanted.rings = self.shared_ring.then_some(0);
-        Session {
+        Ok(Session {
             file,
             setup,
             wanted,
@@ -89,7 +91,7 @@ impl Disturbed {
             only: self.kind.into_iter().collect(),
             at: Some(self.step),
             every: 1,
-        }
+        })
     }
 
     /// Keeps a cell in `dir`; the name of its own directory there.
@@ -139,7 +141,7 @@ impl Disturbed {
                 self.sha256
             );
         }
-        let matrix = self.session(&file).run(
+        let matrix = self.session(&file)?.run(
             |_| {},
             |step, kind, cell| {
                 if kind == self.kind {

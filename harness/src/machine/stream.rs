@@ -54,6 +54,7 @@ impl<W: Write> Stream<W> {
             hooks: known.hooks,
             deviations: known.deviations.codes(),
             refusals: known.refusals,
+            unmatched: known.unmatched,
             clock: Some(CLOCK),
         };
         Ok(Self {

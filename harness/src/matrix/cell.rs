@@ -443,9 +443,9 @@ fn possible(case: &Case, subject: &Subject<'_>) -> (Vec<String>, Vec<Expected>, 
 
 /// Whether the pattern selects a function that can be hooked in this program.
 fn is_hookable(pattern: &str, subject: &Subject<'_>) -> bool {
-    let selected = HookSpec::parse([pattern]).and_then(|spec| spec.select(&subject.image));
-    selected
-        .unwrap_or_default()
+    let chosen = HookSpec::parse([pattern]).and_then(|spec| spec.select(&subject.image));
+    chosen
+        .map_or_else(|_| Vec::new(), |chosen| chosen.functions)
         .iter()
         .filter_map(|&index| subject.image.functions().get(index))
         .any(|function| {

@@ -123,7 +123,9 @@ pub fn check(
     } else {
         request.patterns.clone()
     };
-    let selected = HookSpec::parse(&patterns)?.select(image)?;
+    let selected = HookSpec::parse(&patterns)?
+        .select(image)?
+        .by_every_pattern()?;
     std::fs::create_dir_all(&request.out)
         .with_context(|| format!("create {}", request.out.display()))?;
 

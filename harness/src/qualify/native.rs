@@ -280,7 +280,7 @@ mod tests {
         let header = |reason: &str| -> Header {
             let text = format!(
                 r#"{{"schema":"gondwana.stream","version":2,"hooked":false,{reason}
-                "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[]}}"#
+                "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[],"unmatched":[]}}"#
             );
             serde_json::from_str(&text).unwrap()
         };

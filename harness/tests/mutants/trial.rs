@@ -63,7 +63,7 @@ impl<'p> Bench<'p> {
                 env: vec![scenario.environment().to_owned()],
                 ..case.clone()
             }
-            .session(file);
+            .session(file)?;
             session.at = None;
             if scenario == Scenario::Tight {
                 session.make_tight()?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use gondwana_engine::image::Image;
+use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::site::Finder;
 use gondwana_engine::site::table::{Footer, Header, Noticed, Row, SCHEMA, Totals};
 use gondwana_engine::spec::HookSpec;
@@ -37,10 +38,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let data = std::fs::read(&args.bin).with_context(|| args.bin.display().to_string())?;
-    let image = Image::parse(&data).with_context(|| args.bin.display().to_string())?;
+    let file =
+        input::read(&args.bin, Symbols::Skip).with_context(|| args.bin.display().to_string())?;
+    let image = Image::parse(&file).with_context(|| args.bin.display().to_string())?;
     let selected = match &args.pattern {
-        Some(pattern) => HookSpec::parse([pattern])?.select(&image)?,
+        Some(pattern) => HookSpec::parse([pattern])?.select(&image)?.functions,
         None => (0..image.functions().len()).collect(),
     };
     let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use gondwana_engine::inspect::{self, Answer, Document, Process};
+use gondwana_engine::input::{self, Symbols};
+use gondwana_engine::inspect::{Answer, Document, Process};
 use gondwana_engine::os::Pid;
 
 /// Exit status where the answer is "not Go".
@@ -53,13 +54,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if fs::metadata(path).with_context(|| shown.clone())?.is_dir() {
         return folder::run(path, args.json);
     }
-    let data = inspect::read(path).with_context(|| shown.clone())?;
-    answer(&Document::of(&shown, &data), args.json)
+    let file = input::read(path, Symbols::Read).with_context(|| shown.clone())?;
+    answer(&Document::of(&shown, &file), args.json)
 }
 
 fn process(pid: Pid, json: bool) -> anyhow::Result<ExitCode> {
-    let (data, process) = Process::read(pid)?;
-    answer(&Document::of_process(process, &data)?, json)
+    let (file, process) = Process::read(pid)?;
+    answer(&Document::of_process(process, &file)?, json)
 }
 
 /// Prints the document, the error beside it, and gives the exit status.

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use gondwana_engine::image::Image;
+use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::plan::{self, Document, HookOptions, Placement, Selection};
 use gondwana_engine::ring::RingGeometry;
 use gondwana_engine::site::table::Noticed;
-use gondwana_engine::spec::HookSpec;
+use gondwana_engine::spec::{HookSpec, unmatched_line};
 use gondwana_engine::verify;
 
 /// What would be written to hook functions: each entry before and after, trampolines, module, sizes; and what the program
@@ -24,7 +25,7 @@ use gondwana_engine::verify;
 
 PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
 
-Exit status: 0 at least one function can be hooked, 1 none can, 2 bad input or a pattern that matches nothing.")]
+Exit status: 0 at least one function can be hooked, 1 none can, 2 bad input or patterns that match nothing at all.")]
 pub(crate) struct Args {
     /// The program.
     bin: PathBuf,
@@ -44,10 +45,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let name = || args.bin.display().to_string();
-    let data = std::fs::read(&args.bin).with_context(name)?;
-    let image = Image::parse(&data).with_context(name)?;
+    let file = input::read(&args.bin, Symbols::Skip).with_context(name)?;
+    let image = Image::parse(&file).with_context(name)?;
     let spec = HookSpec::parse(&args.hooks)?;
     let selection = Selection::new(&image, &spec, HookOptions { raw: args.raw })?;
+    if !selection.unmatched.is_empty() {
+        eprintln!("gondwana: {}", unmatched_line(&selection.unmatched));
+    }
     let hooks = u32::try_from(selection.requests.len()).context("too many hooks")?;
     let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks));
     let mut plan = plan::build(&image, &selection.requests, placement)?;

@@ -24,10 +24,12 @@ use gondwana_engine::plan::HookOptions;
   gondwana run --hook 're:^main\\.(\\(\\*Store\\)\\.)?Get$' --raw --out fd:3 -- ./job 3>&1 >/dev/null | jq .
 
 PATTERN: `*` matches any run of characters, all others are literal; `re:` starts a regular expression.
+Where some patterns match no function, the others are hooked, and one line on standard error names those.
 The stream is described in engine/docs/STREAM.md. It is complete when its last line, the end, is written: shortly after the
 program has ended.
 
-Exit status: the program's own; 125 not hooked with --require-hooks, 126 the program cannot be executed, 127 it is not found.")]
+Exit status: the program's own; 125 not hooked with --require-hooks, 126 the program cannot be executed, 127 it is not found;
+2 wrong arguments: nothing was started.")]
 pub(crate) struct Args {
     /// Functions to hook; may be repeated.
     #[arg(long = "hook", value_name = "PATTERN", required = true)]
@@ -39,7 +41,7 @@ pub(crate) struct Args {
     /// Record raw argument and result words.
     #[arg(long)]
     raw: bool,
-    /// Do not run the program unhooked: exit with 125 instead.
+    /// Do not run the program unless each PATTERN has at least one hook: exit with 125 instead.
     #[arg(long)]
     require_hooks: bool,
     /// Records per thread that may wait for the agent: a power of two from 4 to 1048576. More are lost, and counted.
@@ -89,10 +91,19 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let program = command
         .next()
         .ok_or_else(|| anyhow::anyhow!("no program given"))?;
+    // A mistyped option is taken for the program's name.
+    if program.as_encoded_bytes().starts_with(b"-") {
+        let name = program.display();
+        anyhow::bail!(
+            "unexpected option `{name}`; if it is a program, it is started as `./{name}`"
+        );
+    }
+    // Before anything is started: a mistyped pattern is not a reason to run unhooked.
+    let wanted = Wanted::new(args.hooks, HookOptions { raw: args.raw }, args.ring_slots)?;
     let status = launch(Launch {
         program,
         arguments: command.collect(),
-        wanted: Wanted::new(args.hooks, HookOptions { raw: args.raw }, args.ring_slots),
+        wanted,
         destination: args.out.unwrap_or(Destination::Default),
         require: args.require_hooks,
         fail_at: args.fail_at,

@@ -1,7 +1,8 @@
 use super::*;
 use crate::addr::RunAddr;
 use crate::event::{
-    Anchor, Clock, ExitStatus, Hook, Host, Process, Program, Reason, Refused, Skipped, StreamWriter,
+    Anchor, Clock, ExitStatus, Hook, Host, Process, Program, Reason, Refused, Skipped,
+    StreamWriter, Unmatched,
 };
 
 /// One line of each kind, every field set.
@@ -49,6 +50,10 @@ fn sample() -> (Header, SpanLine, End) {
             name: "runtime.goexit".to_owned(),
             code: "caller-frame".to_owned(),
             detail: "looks at its caller".to_owned(),
+        }],
+        unmatched: vec![Unmatched {
+            pattern: "main.F".to_owned(),
+            nearest: vec!["main.f".to_owned()],
         }],
         clock: Some(Clock {
             anchor,

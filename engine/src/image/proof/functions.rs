@@ -176,9 +176,9 @@ pub(super) fn inline_trees(image: &Image<'_>) -> Result<(), ImageError> {
     let Some(layout) = image.facts.inline else {
         return Ok(());
     };
-    let mut names = Names::new(&image.module, image.elf.data.len());
+    let mut names = Names::new(&image.module, image.elf.file.held());
     // Trees do not overlap, so this many elements at most are in the file.
-    let mut left = image.elf.data.len() / layout.size as usize;
+    let mut left = image.elf.file.held() / layout.size as usize;
     let mut seen = 0usize;
     for function in &image.functions {
         let tree = inline::tree(

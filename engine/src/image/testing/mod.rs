@@ -73,6 +73,8 @@ pub struct Synthetic {
     pub pie: bool,
     /// Module information, without its marks; `None`: no build information blob at all.
     pub modinfo: Option<String>,
+    /// Names of shared libraries that it needs; only position-independent ones can say so.
+    pub libraries: Vec<String>,
     /// More strings in writable data, as headers like `runtime.buildVersion`.
     pub strings: Vec<String>,
 }
@@ -99,6 +101,7 @@ impl Synthetic {
             modinfo: Facts::for_version(version)
                 .is_ok_and(|facts| facts.build_info.is_some())
                 .then(|| "path\tmain\n".into()),
+            libraries: Vec::new(),
             strings: Vec::new(),
         }
     }

@@ -375,7 +375,7 @@ impl<'s> Writer<'s> {
             }
         }
         let rela_at = self.append(&rela, 8);
-        let words = [
+        let mut words = vec![
             7,
             rela_at,
             8,
@@ -384,9 +384,17 @@ impl<'s> Writer<'s> {
             24,
             0x6fff_fffb,
             0x0800_0000,
-            0,
-            0u64,
         ];
+        if !self.program.libraries.is_empty() {
+            let mut names = vec![0];
+            for library in &self.program.libraries {
+                words.extend([1, names.len() as u64]);
+                names.extend(library.as_bytes());
+                names.push(0);
+            }
+            words.extend([5, self.append(&names, 1)]);
+        }
+        words.extend([0, 0]);
         let dynamic: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let dynamic_at = self.append(&dynamic, 8);
         self.parts.rela = (rela_at, rela.len() as u64);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-const HEADER: &str = r#"{"schema":"gondwana.stream","version":2,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[]}"#;
+const HEADER: &str = r#"{"schema":"gondwana.stream","version":2,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
 const SPANS: [&str; 2] = [
     r#"{"span":0,"start":5000000020,"dur":10,"g":1,"tid":7,"m":0,"depth":128}"#,
     r#"{"span":0,"start":5000000000,"dur":50,"g":1,"tid":7,"m":0,"depth":64}"#,

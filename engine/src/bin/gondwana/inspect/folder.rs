@@ -11,7 +11,8 @@ use walkdir::WalkDir;
 use gondwana_engine::image::ImageErrorCode;
 
 use super::{GCCGO, NOT_GO};
-use gondwana_engine::inspect::{self, Answer, Document, SCHEMA, VERSION};
+use gondwana_engine::input::{self, Symbols};
+use gondwana_engine::inspect::{Answer, Document, SCHEMA, VERSION};
 
 /// How many files were of which kind.
 #[derive(Default, Serialize)]
@@ -112,8 +113,8 @@ fn list(folder: &Path, json: bool, counts: &mut Counts, mut out: impl Write) -> 
 }
 
 fn file(path: &Path, json: bool, counts: &mut Counts, out: &mut impl Write) -> io::Result<()> {
-    let data = match inspect::read(path) {
-        Ok(data) => data,
+    let file = match input::read(path, Symbols::Read) {
+        Ok(file) => file,
         Err(error) => {
             counts.unreadable += 1;
             eprintln!("gondwana: {}: {error}", path.display());
@@ -121,7 +122,7 @@ fn file(path: &Path, json: bool, counts: &mut Counts, out: &mut impl Write) -> i
         }
     };
     let shown = path.display().to_string();
-    let document = Document::of(&shown, &data);
+    let document = Document::of(&shown, &file);
     match document.answer {
         _ if document.is(ImageErrorCode::NotElf) => {
             counts.other += 1;

@@ -334,7 +334,9 @@ fn a_version_of_another_generation_is_a_contradiction() {
 
 #[test]
 fn other_files_without_a_line_table_are_told_apart() {
-    let mut file = Synthetic::new(GoVersion::new(21, 0)).build();
+    let mut program = Synthetic::new(GoVersion::new(21, 0));
+    program.modinfo = None;
+    let mut file = program.build();
     let table = memchr::memmem::find(&file, &[0xf1, 0xff, 0xff, 0xff]).unwrap();
     // Magic number, marks and number of functions.
     file[table..table + 16].fill(0xee);
@@ -387,7 +389,8 @@ fn another_magic_number_hides_no_go_program() {
 
 #[test]
 fn what_the_linker_leaves_beside_the_table_tells_go() {
-    let program = Synthetic::new(GoVersion::new(21, 0));
+    let mut program = Synthetic::new(GoVersion::new(21, 0));
+    program.modinfo = None;
     let mut file = program.build();
     let at = parse(&file).pclntab();
     let table = parse(&file).bytes(at, 4).unwrap().as_ptr().addr() - file.as_ptr().addr();

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -64,7 +65,7 @@ pub fn read_file(file: &File, symbols: Symbols) -> io::Result<Parts> {
         return Err(refused("not a regular file".to_owned()));
     }
     let len = metadata.len();
-    let magic = parts(file, len, vec![0..ELF_MAGIC.len() as u64])?;
+    let magic = parts(file, len, iter::once(0..ELF_MAGIC.len() as u64))?;
     if FileView::from(&magic).head(ELF_MAGIC.len()) != ELF_MAGIC {
         return Ok(magic);
     }
@@ -84,8 +85,8 @@ fn refused(what: String) -> io::Error {
 }
 
 /// Reads these ranges, as far as the file goes.
-fn parts(file: &File, len: u64, ranges: Vec<Range<u64>>) -> io::Result<Parts> {
-    let ranges = merged(ranges, len);
+fn parts(file: &File, len: u64, ranges: impl IntoIterator<Item = Range<u64>>) -> io::Result<Parts> {
+    let ranges = merged(ranges.into_iter().collect(), len);
     let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     if total > LARGEST {
         return Err(refused(format!(

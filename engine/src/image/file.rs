@@ -27,7 +27,7 @@ impl Parts {
 
     /// Adds the bytes at `offset`, which must lie behind all parts so far.
     pub fn push(&mut self, offset: u64, bytes: Vec<u8>) {
-        let end = self.parts.last().map_or(0, |last| end(last));
+        let end = self.parts.last().map_or(0, end);
         debug_assert!(end <= offset, "parts in the order of their offsets");
         if end <= offset {
             self.parts.push((offset, bytes));

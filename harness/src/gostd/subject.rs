@@ -326,7 +326,7 @@ mod tests {
 
     const HEADER: &str = r#"{"schema":"gondwana.stream","version":VERSION,"hooked":true,"host":{"name":"h","kernel":"6"},
         "process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"f","entry":1,"strategy":"frame","abi":"abi0",
-        "args":0,"inlined":0,"raw":false}],"refusals":[]}"#;
+        "args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
 
     fn added(end: &str, run: End) -> Result<Calls> {
         let finished = Finished {

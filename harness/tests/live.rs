@@ -237,8 +237,8 @@ fn of_several_patterns_those_that_match_are_hooked_and_the_others_named() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
         text(&output.stderr),
-        "gondwana: hooked, but pattern `main.wrk` matches no function; did you mean `main.work`?; \
-         pattern `re:^zzz` matches no function\n"
+        "gondwana: hooked, but pattern `main.wrk` matches no function; did you mean `main.work`, `main.main`, \
+         `main.deep`?; pattern `re:^zzz` matches no function\n"
     );
     let header = scratch.stream().header;
     assert!(header.hooked && header.hooks.iter().any(|hook| hook.name == "main.work"));

@@ -201,8 +201,9 @@ pub fn check(
 }
 
 fn report(cell: &Cell, judged: Judged, calls: &Calls) -> CellReport {
-    let mut reasons: Vec<String> = judged.differing.into_iter().map(|(_, what)| what).collect();
-    reasons.extend(judged.wrong);
+    // What is wrong with the run as a whole explains the rest.
+    let mut reasons = judged.wrong;
+    reasons.extend(judged.differing.into_iter().map(|(_, what)| what));
     if calls.entered == 0 {
         reasons.push("no hook fired".to_owned());
     }

@@ -74,7 +74,7 @@ mod tests {
             ("main.f(0xc000012345, 0x1?)", "main.f(#p, #p)"),
             (
                 "/tmp/TestX1234/001 at 127.0.0.1:4567",
-                "/tmp/TestX#/# at #.#.#:#",
+                "/tmp/TestX#/# at #.#:#",
             ),
             ("id 1f00ba2e of face", "id # of face"),
             ("got -3, want 1e+10", "got #, want #"),

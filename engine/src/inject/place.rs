@@ -1,7 +1,7 @@
 //! Mappings of a process -> free addresses for ours. Reads nothing, maps nothing.
 //!
 //! A program that was built with a sanitizer maps its shadow only after execve, at fixed addresses, so that nothing shows
-//! yet which ones it will need. Only addresses that none of them wants are used: [`OPEN`].
+//! yet which ones it will need. Only addresses that none of them wants are used: `OPEN`.
 
 use crate::addr::RunAddr;
 use crate::os::Mapping;

@@ -31,7 +31,7 @@ use gondwana_harness::oracle::Answer;
 use gondwana_harness::release;
 use gondwana_harness::report::case::{self, Case, Native};
 use gondwana_harness::report::{self, Failure, Hook, Program, Refused, Report, Section, Skipped};
-use gondwana_harness::verdict::{Counts, Verdict};
+use gondwana_harness::verdict::{Conclusion, Counts, Verdict};
 use serde_json::{Value, json};
 
 use super::program;
@@ -134,10 +134,12 @@ fn stream() -> Format {
         entered: vec![1],
         spans: vec![1],
         lost: 0,
+        published: 0,
         skipped: event::Skipped {
             no_room: 0,
             no_g: 0,
             gsignal: 0,
+            deep: 0,
         },
         malformed: 0,
         exit,
@@ -181,6 +183,7 @@ fn ring() -> Format {
         ("header: skipped, no room", layout::SKIPPED_NO_ROOM),
         ("header: skipped, no g", layout::SKIPPED_NO_G),
         ("header: skipped, gsignal", layout::SKIPPED_GSIGNAL),
+        ("header: skipped, deep", layout::SKIPPED_DEEP),
         ("ring: head", layout::RING_HEAD),
         ("ring: lost", layout::RING_LOST),
         ("ring: tail", layout::RING_TAIL),
@@ -292,6 +295,7 @@ fn report() -> Format {
                 diverged: 1,
                 inconclusive: 1,
             },
+            conclusion: Conclusion::Undecided("w".into()),
             note: "n".into(),
             failures: vec![
                 failure(Answer::Agree),
@@ -342,6 +346,7 @@ fn case() -> Format {
             program: "/x".into(),
             sha256: "00".into(),
             patterns: vec!["main.*".into()],
+            masks: vec!["RE".into()],
             scenario: scenario(ready),
         }))
     };
@@ -462,6 +467,7 @@ fn matrix() -> Format {
     let section = Section {
         name: "relocation".into(),
         counts,
+        conclusion: Conclusion::Undecided("w".into()),
         note: "n".into(),
         failures: vec![Failure {
             what: "w".into(),

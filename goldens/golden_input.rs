@@ -67,6 +67,11 @@ fn input(bin: &str, pattern: &str, comment: &str) -> Result<String, Box<dyn std:
     if !maps.is_empty() {
         lines.push(format!("maps {}", maps.join(" ")));
     }
+    let end = LinkAddr::new(entry.get().saturating_add(u64::from(function.size)));
+    let touches = |&(start, stop): &(LinkAddr, LinkAddr)| *entry < stop && end > start;
+    if image.hashed_text().iter().any(touches) {
+        lines.push("hashed".to_owned());
+    }
     lines.extend(
         image
             .pcsp(function)

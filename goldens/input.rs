@@ -8,6 +8,8 @@
 //! | `version`, `name`, `entry` | of the program; of the function |
 //! | `args`, `flags`, `maps` | `_func.args` (left out: unknown), `_func.flag`, which pointer maps it has |
 //! | `abi0` | compiled functions of this program follow ABI0, though the version's do not |
+//! | `hashed` | the program hashes its code |
+//! | `new` | it is of the runtime, and no known version has it |
 //! | `pcsp END DEPTH` | a step of its stack depth |
 //! | `callee ENTRY SIZE NAME` | a function that it calls or jumps to |
 //! | `code HEX` | its bytes |
@@ -30,6 +32,8 @@ pub(crate) struct Input {
     abi0: bool,
     pcsp: Vec<(LinkAddr, i32)>,
     callees: Vec<(LinkAddr, u64, String)>,
+    hashed: bool,
+    new: bool,
     code: Vec<u8>,
 }
 
@@ -46,6 +50,8 @@ impl Input {
                 "flags" => input.flags = value.parse().unwrap(),
                 "maps" => input.maps = value.to_owned(),
                 "abi0" => input.abi0 = true,
+                "hashed" => input.hashed = true,
+                "new" => input.new = true,
                 "pcsp" => {
                     let (end, depth) = value.split_once(' ').unwrap();
                     input
@@ -134,6 +140,8 @@ impl Input {
             version: self.version(),
             compiled_abi,
             assembly_branch: &|_| None,
+            hashed: self.hashed,
+            new: self.new,
             function_at: &|at| self.function_at(at),
             pcsp: &|| self.pcsp.clone(),
         })

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`addr`] | addresses as types, checked arithmetic |
 //! | [`golang`] | what differs between Go versions, as data with sources |
+//! | [`types`] | a program's type descriptors -> its structures |
 //! | [`image`] | bytes of an ELF file -> [`image::Image`] |
 //! | [`input`] | a file -> the parts of it that [`image`] can make use of |
 //! | [`meta`] | [`image::Image`] -> what is known of the build, recorded or derived |
@@ -40,4 +41,5 @@ pub mod relocate;
 pub mod ring;
 pub mod site;
 pub mod spec;
+pub mod types;
 pub mod verify;

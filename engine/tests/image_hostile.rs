@@ -236,7 +236,9 @@ impl Roomy {
         self.set(self.room.0 + 8 * count, &self.text_len.to_le_bytes());
         self.set(self.count, &(count as u64).to_le_bytes());
         self.set_module(self.layout.ftab, self.room.1);
-        self.set_module(self.layout.ftab + 8, count as u64 + 1);
+        for field in [self.layout.ftab + 8, self.layout.ftab + 16] {
+            self.set_module(field, count as u64 + 1);
+        }
     }
 }
 
@@ -246,11 +248,11 @@ fn a_table_of_equal_entries_is_the_most_functions_per_byte() {
     for minor in [18, 21, 26] {
         let mut program = Roomy::new(GoVersion::new(minor, 0));
         program.fill_with_functions();
-        assert!(in_time(&program.file), "it is well formed, so it is read");
-        assert_eq!(
-            Image::parse(&program.file).unwrap().functions().len(),
-            (ROOM - 16) / 8
-        );
+        assert!(!in_time(&program.file));
+        // It is read to its end: then there is no way to look all of them up.
+        let error = Image::parse(&program.file).err().unwrap();
+        assert_eq!(error.code(), ImageErrorCode::UnprovenVersion, "{error}");
+        assert!(error.to_string().contains("findfunctab"), "{error}");
     }
 }
 
@@ -285,14 +287,75 @@ fn inline_trees_of_all_functions_may_be_one() {
     program.fill_with_functions();
     // The first function gets the whole text as its extent: its tables may have that many steps.
     program.set(program.room.0, &0u32.to_le_bytes());
-    assert!(in_time(&program.file));
-    let image = Image::parse(&program.file).unwrap();
-    let copies: u64 = image
-        .inlined_copies()
-        .values()
-        .map(|&copies| u64::from(copies))
-        .sum();
-    assert!(copies <= program.file.len() as u64 / 16, "{copies}");
+    assert!(!in_time(&program.file));
+    let error = Image::parse(&program.file).err().unwrap().to_string();
+    // All trees have been walked before.
+    assert!(error.contains("findfunctab"), "{error}");
+}
+
+/// Programs whose structures have descriptors, in each form in which those are written.
+fn described() -> Vec<Synthetic> {
+    let program = |minor| {
+        let fixed = Synthetic {
+            types: true,
+            ..Synthetic::new(GoVersion::new(minor, 2))
+        };
+        [fixed.clone(), Synthetic { pie: true, ..fixed }]
+    };
+    [5, 6, 8, 16, 18, 19, 27]
+        .into_iter()
+        .flat_map(program)
+        .collect()
+}
+
+#[test]
+fn descriptors_may_be_wrong_anywhere() {
+    let _alone = alone();
+    let (mut parsed, mut refused) = (0, 0);
+    for program in described() {
+        let good = program.build();
+        assert!(bounded(&good), "{}", program.version);
+        let plain = Synthetic {
+            types: false,
+            ..program
+        };
+        // What is there besides begins somewhere behind the plain program's code.
+        let mut file = good.clone();
+        for at in (plain.build().len() / 3..good.len()).step_by(5) {
+            for value in [0, 0xff, good[at] ^ 1, good[at] ^ 0x80] {
+                file[at] = value;
+                *if bounded(&file) {
+                    &mut parsed
+                } else {
+                    &mut refused
+                } += 1;
+            }
+            file[at] = good[at];
+        }
+    }
+    assert!(
+        parsed > 1000 && refused > 1000,
+        "{parsed} parsed, {refused} refused"
+    );
+}
+
+#[test]
+fn a_file_of_nothing_but_descriptors_is_searched_in_time() {
+    let _alone = alone();
+    for minor in [8, 16, 21, 27] {
+        let mut program = Roomy::new(GoVersion::new(minor, 0));
+        // Each word is part of eight structures with this name.
+        let name = b"\0\x0a*runtime.g";
+        let old = b"\0\0\x0a*runtime.g";
+        let name: &[u8] = if minor >= 17 { name } else { old };
+        let at = program.room.0 + ROOM - 32;
+        let word = [&(ROOM as u32 - 32).to_le_bytes()[..], &[2, 8, 8, 25]].concat();
+        program.set(program.room.0, &word.repeat(ROOM / 8 - 4));
+        program.set(at, name);
+        program.set_module(program.layout.types.unwrap(), program.room.1);
+        // Nothing in it is a structure, and the module data do not know where it ends.
+        assert!(!in_time(&program.file), "go1.{minor}");
+    }
 }
 
 #[test]

@@ -408,7 +408,7 @@ fn files_that_are_not_hooked() -> Vec<(&'static str, Vec<u8>)> {
             of_version(GoVersion::new(21, 0), "nonsense"),
         ),
         (
-            "corrupt-table",
+            "unproven-version",
             of_version(GoVersion::new(19, 0), "go1.21.1"),
         ),
     ]

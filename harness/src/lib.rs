@@ -14,6 +14,7 @@ pub mod machine;
 pub mod matrix;
 pub mod oracle;
 pub mod outcome;
+pub mod policy;
 pub mod qualify;
 pub mod release;
 pub mod report;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gondwana_harness::cmd::{
-    disturb, emulate, gostd, layouts, matrix, qualify, release_check, replay, run, testbin,
+    disturb, emulate, gostd, layouts, matrix, policy, qualify, release_check, replay, run, testbin,
     toolchain,
 };
 
@@ -36,6 +36,8 @@ enum Command {
     Run(run::Args),
     /// Compare what the engine knows about Go versions with real toolchains
     Layouts(layouts::Args),
+    /// Compare the functions that must not be hooked with real toolchains
+    Policy(policy::Args),
     /// Report what a Go release changes against the known one before it
     ReleaseCheck(release_check::Args),
     /// Build a test program and print where it is
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(args),
         Command::Layouts(args) => layouts::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::ReleaseCheck(args) => release_check::run(&args),
         Command::Testbin(args) => testbin::run(&args),
         Command::Toolchain(args) => toolchain::run(&args),

@@ -1,11 +1,11 @@
-//! The checks of a program -> [`Verdict`]. The rules stand here and nowhere else.
+//! The checks of each section -> its [`Conclusion`]; the sections -> the [`Verdict`]. The rules stand here and nowhere else.
 //!
-//! Qualified means: nothing diverged, every pattern that was asked for fired, every function's relocation was seen to
-//! complete in some state, and at most one check in a hundred was inconclusive.
+//! A section agrees if checks of it agreed and none diverged or was left open: agreement in one section says nothing about
+//! another. Only where checks are many and alike, as in the section of relocation, may one in a hundred be inconclusive.
 
 use serde::{Deserialize, Serialize};
 
-/// Inconclusive checks of a hundred that are let pass.
+/// Inconclusive checks of a hundred that a section of many alike checks lets pass.
 const INCONCLUSIVE_PERCENT: u64 = 1;
 
 /// Answers, counted.
@@ -45,73 +45,124 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// What is known of a program when everything has run.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Evidence {
-    /// All answers.
-    pub counts: Counts,
-    /// Functions whose relocation never completed in any state.
-    pub unproven: Vec<String>,
-    /// Patterns that were asked for of which no function was ever entered.
-    pub never_fired: Vec<String>,
+/// Which checks a section holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A few, each of its own matter: every one must be conclusive.
+    Each,
+    /// Very many alike: one in a hundred may be inconclusive.
+    Alike,
+}
+
+/// What a section says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "conclusion", content = "why", rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// The hooks are harmless in what it looks at.
+    Agrees,
+    /// They are not.
+    Diverges(String),
+    /// It could not be seen.
+    Undecided(String),
+}
+
+impl Conclusion {
+    /// Applies the rules. `open`: what else the section should have seen and has not.
+    #[must_use]
+    pub fn of(counts: Counts, kind: Kind, open: &[String]) -> Self {
+        let Counts {
+            agreed,
+            diverged,
+            inconclusive,
+        } = counts;
+        let total = counts.total();
+        let allowed = match kind {
+            Kind::Each => 0,
+            Kind::Alike => total * INCONCLUSIVE_PERCENT,
+        };
+        if diverged > 0 {
+            Self::Diverges(format!("{diverged} of {total} checks diverged"))
+        } else if inconclusive * 100 > allowed {
+            let limit = match kind {
+                Kind::Each => String::new(),
+                Kind::Alike => format!(", more than {INCONCLUSIVE_PERCENT} %"),
+            };
+            Self::Undecided(format!(
+                "{inconclusive} of {total} checks were inconclusive{limit}"
+            ))
+        } else if !open.is_empty() {
+            Self::Undecided(open.join("; "))
+        } else if agreed == 0 {
+            Self::Undecided("nothing was checked".to_owned())
+        } else {
+            Self::Agrees
+        }
+    }
 }
 
 /// Whether the hooks of a program may be used.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "verdict", content = "reasons", rename_all = "kebab-case")]
 pub enum Verdict {
-    /// They are harmless as far as could be seen.
+    /// They are harmless as far as could be seen: every section agrees.
     Qualified,
-    /// They are not, or it was not seen: every reason.
+    /// They are not: the sections that diverge, and why.
     NotQualified(Vec<String>),
+    /// Nothing diverged, and these sections could not be decided, for these reasons.
+    Undecided(Vec<String>),
 }
 
 impl Verdict {
-    /// Applies the rules.
+    /// Applies the rules to the sections, by name.
     #[must_use]
-    pub fn of(evidence: &Evidence) -> Self {
-        let counts = evidence.counts;
-        let mut reasons = Vec::new();
-        if counts.diverged > 0 {
-            reasons.push(format!(
-                "{} of {} checks diverged",
-                counts.diverged,
-                counts.total()
-            ));
+    pub fn of<'s>(sections: impl IntoIterator<Item = (&'s str, &'s Conclusion)>) -> Self {
+        let (mut bad, mut open, mut any) = (Vec::new(), Vec::new(), false);
+        for (name, conclusion) in sections {
+            any = true;
+            match conclusion {
+                Conclusion::Agrees => {}
+                Conclusion::Diverges(why) => bad.push(format!("{name}: {why}")),
+                Conclusion::Undecided(why) => open.push(format!("{name}: {why}")),
+            }
         }
-        if counts.inconclusive * 100 > counts.total() * INCONCLUSIVE_PERCENT {
-            reasons.push(format!(
-                "{} of {} checks were inconclusive, more than {INCONCLUSIVE_PERCENT} %",
-                counts.inconclusive,
-                counts.total()
-            ));
-        }
-        if counts.total() == 0 {
-            reasons.push("nothing was checked".to_owned());
-        }
-        if let Some(first) = evidence.unproven.first() {
-            reasons.push(format!(
-                "no state completed for {} functions, {first} for one",
-                evidence.unproven.len()
-            ));
-        }
-        for pattern in &evidence.never_fired {
-            reasons.push(format!("hook `{pattern}` never fired"));
-        }
-        if reasons.is_empty() {
-            Self::Qualified
+        if !bad.is_empty() {
+            Self::NotQualified(bad)
+        } else if !open.is_empty() {
+            Self::Undecided(open)
+        } else if !any {
+            Self::Undecided(vec!["nothing was checked".to_owned()])
         } else {
-            Self::NotQualified(reasons)
+            Self::Qualified
         }
     }
 
-    /// The exit status that says it: 0 qualified, 1 not.
+    /// The exit status that says it: 0 qualified, 1 not, or not decided.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Qualified => 0,
-            Self::NotQualified(_) => 1,
+            Self::NotQualified(_) | Self::Undecided(_) => 1,
         }
+    }
+
+    /// Why the program is not qualified; nothing if it is.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Self::Qualified => &[],
+            Self::NotQualified(reasons) | Self::Undecided(reasons) => reasons,
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = match self {
+            Self::Qualified => return f.write_str("qualified"),
+            Self::NotQualified(_) => "NOT qualified",
+            Self::Undecided(_) => "undecided",
+        };
+        write!(f, "{word}: {}", self.reasons().join("; "))
     }
 }
 
@@ -119,41 +170,66 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn evidence(agreed: u64, diverged: u64, inconclusive: u64) -> Evidence {
-        Evidence {
-            counts: Counts {
-                agreed,
-                diverged,
-                inconclusive,
-            },
-            ..Evidence::default()
+    fn counts(agreed: u64, diverged: u64, inconclusive: u64) -> Counts {
+        Counts {
+            agreed,
+            diverged,
+            inconclusive,
         }
     }
 
     #[test]
-    fn each_rule_alone_disqualifies() {
-        assert_eq!(Verdict::of(&evidence(99, 0, 1)), Verdict::Qualified);
-        let unproven = Evidence {
-            unproven: vec!["f".into()],
-            ..evidence(9, 0, 0)
+    fn a_section_needs_its_own_conclusive_agreement() {
+        let of = |agreed, diverged, inconclusive, kind| {
+            Conclusion::of(counts(agreed, diverged, inconclusive), kind, &[])
         };
-        let silent = Evidence {
-            never_fired: vec!["main.*".into()],
-            ..evidence(9, 0, 0)
-        };
-        for bad in [
-            evidence(1000, 1, 0),
-            evidence(98, 0, 1),
-            evidence(0, 0, 0),
-            unproven,
-            silent,
+        assert_eq!(of(3, 0, 0, Kind::Each), Conclusion::Agrees);
+        assert_eq!(of(99, 0, 1, Kind::Alike), Conclusion::Agrees);
+        for (agreed, inconclusive, kind) in [
+            (1000, 1, Kind::Each),
+            (98, 1, Kind::Alike),
+            (0, 0, Kind::Each),
+            (0, 0, Kind::Alike),
         ] {
-            let verdict = Verdict::of(&bad);
-            assert_eq!(verdict.exit_status(), 1, "{bad:?}");
-            assert!(
-                matches!(verdict, Verdict::NotQualified(reasons) if reasons.len() == 1),
-                "{bad:?}"
-            );
+            let found = of(agreed, 0, inconclusive, kind);
+            assert!(matches!(found, Conclusion::Undecided(_)), "{found:?}");
         }
+        for kind in [Kind::Each, Kind::Alike] {
+            let found = of(1_000_000, 1, 0, kind);
+            assert!(matches!(found, Conclusion::Diverges(_)), "{found:?}");
+        }
+        let open = Conclusion::of(
+            counts(9, 0, 0),
+            Kind::Each,
+            &["hook `f` never fired".into()],
+        );
+        assert_eq!(
+            open,
+            Conclusion::Undecided("hook `f` never fired".to_owned())
+        );
+    }
+
+    #[test]
+    fn ten_thousand_checks_of_one_section_dilute_nothing_of_another() {
+        let relocation = Conclusion::of(counts(10_700, 0, 0), Kind::Alike, &[]);
+        let output = Conclusion::of(counts(1, 0, 2), Kind::Each, &[]);
+        let verdict = Verdict::of([("relocation", &relocation), ("output", &output)]);
+        assert_eq!(
+            verdict,
+            Verdict::Undecided(vec!["output: 2 of 3 checks were inconclusive".to_owned()])
+        );
+        assert_eq!(verdict.exit_status(), 1);
+    }
+
+    #[test]
+    fn what_diverges_is_said_before_what_is_open() {
+        let (good, open) = (Conclusion::Agrees, Conclusion::Undecided("why".into()));
+        let bad = Conclusion::Diverges("1 of 2 checks diverged".into());
+        let all = Verdict::of([("a", &good), ("b", &open), ("c", &bad)]);
+        assert_eq!(all.to_string(), "NOT qualified: c: 1 of 2 checks diverged");
+        assert_eq!(all.exit_status(), 1);
+        assert_eq!(Verdict::of([("a", &good)]), Verdict::Qualified);
+        assert_eq!(Verdict::Qualified.exit_status(), 0);
+        assert_eq!(Verdict::of([]).exit_status(), 1);
     }
 }

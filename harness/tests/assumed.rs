@@ -117,6 +117,8 @@ fn it_qualifies_and_every_output_says_what_is_assumed() {
         },
         seed: 1,
         relocation: true,
+        fips: true,
+        masks: Vec::new(),
         exit: Some(0),
         expected: Vec::new(),
     };
@@ -170,6 +172,10 @@ fn one_whose_tables_or_instructions_differ_is_refused_with_what_differs() {
         });
         found.unwrap_or_else(|| panic!("{name}: no {bytes:02x?}"))
     };
+    let descriptor = |name: &str| {
+        let [found] = image.types().structs([name]);
+        offset_of(found.unwrap_or_else(|| panic!("no {name}")).at, 8)
+    };
     let offsets = image.facts().runtime;
     let procid = u8::try_from(offsets.m_procid).unwrap();
     let id = offsets.m_id.to_le_bytes();
@@ -177,7 +183,7 @@ fn one_whose_tables_or_instructions_differ_is_refused_with_what_differs() {
     let damages: Vec<(usize, &str)> = vec![
         (word(layout.gcdatamask), "moduledata.gcdatamask"),
         (word(layout.modulename) + 8, "moduledata.modulename"),
-        (word(layout.bad.unwrap()), "moduledata.hasmain and bad"),
+        (word(layout.bad.unwrap()), "moduledata.bad"),
         (word(layout.cutab.unwrap()) + 16, "moduledata.cutab"),
         (word(layout.noptrbss) + 7, "moduledata.noptrbss"),
         (word(layout.gofunc.unwrap()) + 6, "moduledata.gofunc"),
@@ -229,10 +235,19 @@ fn one_whose_tables_or_instructions_differ_is_refused_with_what_differs() {
             code("runtime.newproc1", &[0x48, 0x89, 0x90, goid[0], goid[1]]) + 3,
             "g.goid",
         ),
-        // lea rdx,[rcx+StackGuard]
+        // add rax,StackGuard
         (
-            code("runtime.malg", &[0x48, 0x8d, 0x91]) + 3,
-            "the stack guard",
+            code("runtime.rt0_go", &[0x48, 0x05, 0xa0, 0x03]) + 2,
+            "a stack guard",
+        ),
+        // A type that is no structure has no fields.
+        (
+            descriptor("runtime.g") + image.facts().types.kind as usize,
+            "no type descriptor of runtime.g",
+        ),
+        (
+            descriptor("runtime.moduledata"),
+            "no type descriptor of runtime.moduledata",
         ),
     ];
     for (at, what) in damages {

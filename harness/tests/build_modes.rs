@@ -199,6 +199,7 @@ fn places(image: &Image<'_>, mode: Mode, oracle: &Oracle, what: &str) {
         Some(image.first_moduledata().get()),
         "{what}"
     );
+    assert!(image.max_stack_size().is_some(), "{what}: no maxstacksize");
     let (start, end) = image.text();
     if mode == Mode::Stripped {
         assert!(
@@ -215,6 +216,11 @@ fn places(image: &Image<'_>, mode: Mode, oracle: &Oracle, what: &str) {
         "{what}"
     );
     assert_eq!(last, mark("runtime.lastmoduledatap"), "{what}");
+    assert_eq!(
+        image.max_stack_size(),
+        Some(mark("runtime.maxstacksize")),
+        "{what}"
+    );
     assert_eq!(start, mark("runtime.text"), "{what}");
     // The end is that of the last function, with or without its padding.
     let padding = mark("runtime.etext").offset_from(end);

@@ -80,6 +80,12 @@ impl fmt::Display for Sign {
     }
 }
 
+/// What the runtime says of a stack that would outgrow its limit.
+const OVERFLOW: &[&str] = &[
+    "runtime: goroutine stack exceeds",
+    "fatal error: stack overflow",
+];
+
 const GUARDS: &[Guard] = &[
     Guard {
         mutation: Mutation::NoModule,
@@ -122,6 +128,22 @@ const GUARDS: &[Guard] = &[
         sign: Sign::Dies(&["fatal error: runtime: split stack overflow"]),
         program: "neighbours",
         minor: 21,
+        more: &[],
+    },
+    Guard {
+        mutation: Mutation::NoDepthCheck,
+        effect: "frames of hooks take the stack that a deep recursion needs",
+        sign: Sign::Dies(OVERFLOW),
+        program: "deep",
+        minor: 13,
+        more: &[],
+    },
+    Guard {
+        mutation: Mutation::NoDepthCheck,
+        effect: "frames of hooks take the stack that a deep recursion needs",
+        sign: Sign::Dies(OVERFLOW),
+        program: "deep",
+        minor: 27,
         more: &[],
     },
     Guard {

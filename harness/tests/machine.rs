@@ -7,7 +7,7 @@
 use std::io::BufReader;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gondwana_engine::golang::GoVersion;
 use gondwana_engine::inject::prepare::{Description, Wanted};
@@ -17,7 +17,7 @@ use gondwana_harness::executor::native::process::{self, End, Finished, Scenario}
 use gondwana_harness::machine::{
     Ending, Event, Machine, Pause, Setup, Stream, Traced, Trouble, Until,
 };
-use gondwana_harness::oracle::{Answer, process as output, stream};
+use gondwana_harness::oracle::{Answer, output, stream};
 use gondwana_harness::testbins::{self, Case};
 use gondwana_harness::toolchain::{Toolchains, choice, chosen};
 
@@ -85,16 +85,14 @@ fn run(machine: &mut Machine<'_>) -> Result<Ending, Trouble> {
 
 fn finished(machine: &Machine<'_>, ending: Ending) -> Finished {
     let (out, err) = machine.output();
+    let end = match ending {
+        Ending::Status(status) => End::Status(status),
+        Ending::Signal(signal) => End::Signal(signal),
+    };
     Finished {
-        pid: machine.pid().cast_unsigned(),
-        end: match ending {
-            Ending::Status(status) => End::Status(status),
-            Ending::Signal(signal) => End::Signal(signal),
-        },
         stdout: out.to_vec(),
         stderr: err.to_vec(),
-        load: None,
-        elapsed: Duration::ZERO,
+        ..Finished::new(machine.pid().cast_unsigned(), end)
     }
 }
 
@@ -162,8 +160,8 @@ fn check(programs: &Programs, case: &Case, version: GoVersion) -> Result<Vec<Str
                 continue;
             }
         };
-        let [one, other] = &native;
-        for finding in output::judge([one, other], &run) {
+        let judged = output::judge(&native, &run, &[]);
+        for finding in judged.exit.into_iter().chain(judged.output) {
             if !finding.answer.agrees() {
                 wrong.push(format!("{how}: {}: {}", finding.what, finding.answer));
             }

@@ -65,7 +65,7 @@ fn a_program_is_qualified_and_the_report_says_so() {
             (SCHEMA, &Verdict::Qualified)
         );
         let names: Vec<&str> = report.sections.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["relocation", "output", "stream"]);
+        assert_eq!(names, ["relocation", "exit", "output", "stream", "memory"]);
         assert!(
             report
                 .sections
@@ -116,7 +116,7 @@ fn a_hook_that_never_fires_disqualifies() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let stdout = text(&output.stdout);
     assert!(
-        stdout.ends_with("NOT qualified: hook `fmt.(*pp).badVerb` never fired\n"),
+        stdout.ends_with("undecided: stream: hook `fmt.(*pp).badVerb` never fired\n"),
         "{stdout}"
     );
 }
@@ -144,7 +144,7 @@ fn arguments_with_hyphens_reach_the_program() {
 fn a_relocation_case_replays_with_the_same_verdict() {
     let dir = tempfile::tempdir().unwrap();
     // A stack check whose branch was moved wrongly: it leaves one byte too far.
-    let case = r#"{"schema":"gondwana.case/3","kind":"relocation","function":"main.f",
+    let case = r#"{"schema":"gondwana.case/4","kind":"relocation","function":"main.f",
         "version":{"minor":26,"patch":0,"pre":"Released"},"tls_g":-8,"abi":"AbiInternal","entry":4198400,"size":128,
         "window":"493b66107620","follow":"","relocated_at":6291456,"relocated":"493b66100f861d10e0ffe9f70fe0ff",
         "moved":[[4198400,6291456]],"check":{"end":4198406,"morestack":4198438},"defined_flags":3285,"seed":7,"data":[]}"#;

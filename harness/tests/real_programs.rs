@@ -53,6 +53,8 @@ fn check(file: &Path, program: &Program) {
         },
         seed: 1,
         relocation: true,
+        fips: true,
+        masks: Vec::new(),
         exit: None,
         expected: Vec::new(),
     };

@@ -13,7 +13,10 @@
 //!          cmp  r14,[r12+m.g0]     ; jne 1f ; lea r13,[rsp-need_g0]
 //!   1:     cmp  r13,[r14+stack.lo] ; jb  no_room                   ; stack.lo, never the poisonable stackguard0
 //!          cmp  rsp,[r14+stack.hi] ; ja  no_room                   ; not on g's stack at all
-//!          push rbp ; mov rbp,rsp ; sub rsp,F
+//!          sub  r13,[r14+stack.hi] ; imul r13,r13,-128             ; 128 × (depth + need)
+//!          cmp  r13,[rip+maxstacksize] ; ja deep
+//!          cmp  r13,2000000000     ; ja  deep                      ; alone, and with 1 MiB, where the variable is not known
+//!   5:     push rbp ; mov rbp,rsp ; sub rsp,F
 //!          mov  [rsp+RAX],rax ; mov [rsp+RDX],rdx
 //!          mov  r13,[r12+m.id]  (movsxd if 32 bits) ; cmp r13,rings ; jae 2f
 //!          imul r13,r13,stride ; mov rax,&ring0.entered[hook] ; inc qword [rax+r13] ; jmp 3f
@@ -32,6 +35,8 @@
 //!          reserve, write and publish the record(s) (crate::ring::layout), or count the loss
 //!          mov  rax,[rsp+RAX]
 //!          add  rsp,F ; pop rbp ; ret
+//! deep:    cmp  r14,[r12+m.g0]     ; je  5b                        ; g0 does not grow
+//!          mov  r12,&counter ; lock inc qword [r12] ; jmp reloc
 //! no_g, gsignal, no_room:  mov r12,&counter ; lock inc qword [r12] ; jmp reloc     (the last one falls through)
 //! reloc:   the relocated window ; jmp entry+n
 //! ```
@@ -43,12 +48,13 @@
 //! Frame, from RSP: `f.args` rounded up to 8, then T0, T1, RAX, RDX (at exit: the record's position), and with raw words
 //! seven argument and seven result words. `need` = F + 8 (RBP) + 8 (call) + what the callee may use unasked
 //! ([`crate::site::CalleeStack`]): 16 if it checks, its frame + 16 for a leaf, the nosplit limit + 8 otherwise.
-//! `need_g0` = max(need, F + 16 + 4096): g0 cannot grow, and is 8 KiB up to 1.20.
+//! `need_g0` = max(need, F + 16 + 4096): g0 cannot grow, and is 8 KiB up to 1.20. What `deep` is for: [`deep`].
 //!
 //! Raw words: ABIInternal RAX RBX RCX RDI RSI R8 R9 at entry and exit; ABI0 the first words of the argument area
 //! (`min(7, f.args / 8)`, the rest zero), copied from the frame's own copy at entry and at exit.
 
 mod asm;
+mod deep;
 mod depth;
 mod frame;
 mod record;
@@ -84,6 +90,8 @@ pub struct Request<'a> {
     pub geometry: RingGeometry,
     /// Where the rings are mapped.
     pub ring: RunAddr,
+    /// Where `runtime.maxstacksize` is, if that is known.
+    pub max_stack: Option<RunAddr>,
     /// Number of the hook.
     pub hook: u32,
     /// ABI of the hooked function.
@@ -121,6 +129,14 @@ pub enum EmitError {
     /// The rings cannot have this shape.
     #[error("impossible ring shape {0:?}")]
     Geometry(RingGeometry),
+    /// An operand cannot name the variable.
+    #[error("runtime.maxstacksize at {variable} is out of reach of a trampoline at {trampoline}")]
+    OutOfReach {
+        /// The variable.
+        variable: RunAddr,
+        /// The trampoline.
+        trampoline: RunAddr,
+    },
     /// The assembler refused.
     #[error("assembler: {0}")]
     Assembler(#[from] IcedError),
@@ -157,6 +173,9 @@ fn load_m_id(a: &mut CodeAssembler, cx: &Context) -> Result<(), IcedError> {
     }
 }
 
+/// How far an operand relative to RIP reaches, less what a trampoline may be long.
+const REACH: u64 = (1 << 31) - (1 << 24);
+
 /// The registers of the first integer arguments and results under ABIInternal.
 const RAW_REGISTERS: [AsmRegister64; RAW_WORDS] = [rax, rbx, rcx, rdi, rsi, r8, r9];
 
@@ -171,6 +190,14 @@ pub fn trampoline(request: &Request, at: RunAddr) -> Result<Trampoline, EmitErro
         (Abi::Abi0, offset) => offset,
         (Abi::AbiInternal, _) => None,
     };
+    if let Some(variable) = request.max_stack
+        && at.get().abs_diff(variable.get()) > REACH
+    {
+        return Err(EmitError::OutOfReach {
+            variable,
+            trampoline: at,
+        });
+    }
     let cx = Context {
         facts: request.facts,
         geometry: request.geometry,
@@ -216,6 +243,9 @@ struct Labels {
     no_g: CodeLabel,
     gsignal: CodeLabel,
     no_room: CodeLabel,
+    deep: CodeLabel,
+    /// The frame may be made.
+    admitted: CodeLabel,
     thunk: CodeLabel,
     reloc: CodeLabel,
     /// Right after `push rbp`.
@@ -234,6 +264,8 @@ impl Labels {
             no_g: a.create_label(),
             gsignal: a.create_label(),
             no_room: a.create_label(),
+            deep: a.create_label(),
+            admitted: a.create_label(),
             thunk: a.create_label(),
             reloc: a.create_label(),
             pushed: a.create_label(),
@@ -252,7 +284,8 @@ fn load_g(a: &mut CodeAssembler, tls_g: Option<i32>) -> Result<(), IcedError> {
     }
 }
 
-/// From the entry to the frame: is there a g, is this not the signal stack, not a restart, and is there room?
+/// From the entry to the frame: is there a g, is this not the signal stack, not a restart, is there room, and is it
+/// not too deep?
 fn guards(
     a: &mut CodeAssembler,
     cx: &Context,
@@ -284,6 +317,8 @@ fn guards(
     a.jb(labels.no_room)?;
     a.cmp(rsp, qword_ptr(r14 + runtime.g_stack_hi as i32))?;
     a.ja(labels.no_room)?;
+    deep::guard(a, cx, request.max_stack, labels)?;
+    a.set_label(&mut labels.admitted)?;
     a.push(rbp)?;
     a.set_label(&mut labels.pushed)?;
     a.mov(rbp, rsp)?;
@@ -373,19 +408,25 @@ fn exit_probe(
 
 /// The ways round the hook: each is counted.
 fn skips(a: &mut CodeAssembler, cx: &Context, labels: &mut Labels) -> Result<(), IcedError> {
+    deep::skip(a, cx, labels)?;
     for (label, counter) in [
         (&mut labels.no_g, SKIPPED_NO_G),
         (&mut labels.gsignal, SKIPPED_GSIGNAL),
         (&mut labels.no_room, SKIPPED_NO_ROOM),
     ] {
         a.set_label(label)?;
-        load_address(a, Register::R12, cx.ring.get().wrapping_add(counter))?;
-        a.lock().inc(qword_ptr(r12))?;
+        count(a, cx, counter)?;
         if counter != SKIPPED_NO_ROOM {
             a.jmp(labels.reloc)?;
         }
     }
     Ok(())
+}
+
+/// One more in a counter of the mapping's header. R12 is lost.
+fn count(a: &mut CodeAssembler, cx: &Context, counter: u64) -> Result<(), IcedError> {
+    load_address(a, Register::R12, cx.ring.get().wrapping_add(counter))?;
+    a.lock().inc(qword_ptr(r12))
 }
 
 /// Raw words under ABIInternal: the registers.
@@ -421,6 +462,7 @@ mod tests {
             tls_g: Some(-8),
             geometry: RingGeometry::for_hooks(3),
             ring: RunAddr::new(0x7f00_0000_0000),
+            max_stack: Some(RunAddr::new(0x10_0000)),
             hook: 2,
             abi,
             args,
@@ -444,6 +486,7 @@ mod tests {
                         trampoline(&request(&facts, abi, args, raw), RunAddr::new(0x1000)).unwrap();
                     let low = Request {
                         ring: RunAddr::new(0x10_000),
+                        max_stack: Some(RunAddr::new(0x7fff_8f00_0000)),
                         ..request(&facts, abi, args, raw)
                     };
                     let far = trampoline(&low, RunAddr::new(0x7fff_ffff_0000)).unwrap();
@@ -473,6 +516,11 @@ mod tests {
         assert!(matches!(trampoline(&no_tls, at), Err(EmitError::NoTls)));
         let huge = request(&facts, Abi::Abi0, u32::MAX, false);
         assert!(matches!(trampoline(&huge, at), Err(EmitError::Args(_))));
+        let far = request(&facts, Abi::AbiInternal, 0, false);
+        assert!(matches!(
+            trampoline(&far, RunAddr::new(0x8000_1000)),
+            Err(EmitError::OutOfReach { .. })
+        ));
         let no_such_hook = Request {
             hook: 3,
             ..request(&facts, Abi::Abi0, 0, false)

@@ -206,6 +206,8 @@ pub struct End {
     pub spans: Vec<u64>,
     /// Calls whose span found its ring full.
     pub lost: u64,
+    /// Records that hooks published: one a span, three with raw words.
+    pub published: u64,
     /// Calls that ran without their hook.
     pub skipped: Skipped,
     /// Records that could not be read.
@@ -227,6 +229,19 @@ pub struct Skipped {
     pub no_g: u64,
     /// On the signal stack.
     pub gsignal: u64,
+    /// Too deep in the stack: a frame would take what the program may need near the limit of its stack.
+    pub deep: u64,
+}
+
+impl Skipped {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.no_room
+            .saturating_add(self.no_g)
+            .saturating_add(self.gsignal)
+            .saturating_add(self.deep)
+    }
 }
 
 /// How a program ended.
@@ -247,10 +262,12 @@ impl End {
             entered: totals.entered,
             spans: totals.spans,
             lost: totals.lost,
+            published: totals.published,
             skipped: Skipped {
                 no_room: totals.skipped_no_room,
                 no_g: totals.skipped_no_g,
                 gsignal: totals.skipped_gsignal,
+                deep: totals.skipped_deep,
             },
             malformed: totals.malformed,
             exit,

@@ -3,7 +3,7 @@
 //! Everything is computed from [`super::tables`] by the compiler, once for each release at which something changed. A
 //! version outside 1.5 to 1.27 has no facts. Betas and release candidates are treated as the release that they became.
 
-use super::layouts::{self, FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
+use super::layouts::{self, FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets, TypeLayout};
 use super::tables::{self, Release};
 use super::{Abi, Deviations, GoVersion, PclntabGeneration, PreRelease};
 
@@ -35,6 +35,8 @@ pub struct Facts {
     pub inline: Option<&'static InlineLayout>,
     /// Offsets in `g`, `m`.
     pub runtime: RuntimeOffsets,
+    /// How descriptors of types are written.
+    pub types: &'static TypeLayout,
     /// ABI of compiled functions: [`Abi::AbiInternal`] from 1.17.
     pub compiled_abi: Abi,
     /// `_panic.argp`, through 1.25: a frame between a deferred function and `gopanic` must move it
@@ -113,6 +115,7 @@ static MODULES: [ModuleLayout; EPOCHS.len()] =
     each_epoch!(layouts::module, layouts::module(EPOCHS[0]));
 static FUNCS: [FuncLayout; EPOCHS.len()] = each_epoch!(layouts::func, layouts::func(EPOCHS[0]));
 static INLINES: [Option<InlineLayout>; EPOCHS.len()] = each_epoch!(layouts::inline, None);
+static TYPES: [TypeLayout; EPOCHS.len()] = each_epoch!(layouts::types, layouts::types(EPOCHS[0]));
 static FACTS: [Facts; EPOCHS.len()] = {
     let mut out = [Facts::at(0); EPOCHS.len()];
     let mut index = 0;
@@ -154,6 +157,14 @@ impl Facts {
         }
     }
 
+    /// All facts of versions with such a line table, each with the release from which on they hold, oldest first.
+    pub(crate) fn of_generation(
+        generation: PclntabGeneration,
+    ) -> impl Iterator<Item = (Release, Self)> {
+        let all = EPOCHS.iter().copied().zip(FACTS);
+        all.filter(move |(_, facts)| facts.pclntab == generation)
+    }
+
     fn as_of(release: Release) -> Self {
         let after = EPOCHS.partition_point(|&epoch| epoch <= release);
         FACTS[after.saturating_sub(1)]
@@ -169,6 +180,7 @@ impl Facts {
             func: &FUNCS[epoch],
             inline: INLINES[epoch].as_ref(),
             runtime: layouts::runtime(release),
+            types: &TYPES[epoch],
             compiled_abi: if layouts::index("IntArgRegs", release).is_some() {
                 Abi::AbiInternal
             } else {

@@ -1,6 +1,10 @@
 //! Typed views of the tables: the fields that the engine reads, by name instead of by text, computed by the compiler.
 
-use super::tables::{self, FUNC, G, INLINED_CALL, M, MODULEDATA, PANIC, Release, Structure};
+use super::tables::{
+    self, ABI_STRUCT_FIELD, ABI_STRUCT_TYPE, ABI_TYPE, ABI_UNCOMMON_TYPE, FUNC, G, INLINED_CALL, M,
+    MODULEDATA, NAME_VARINT, PANIC, REFLECT_STRUCT_FIELD, REFLECT_STRUCT_TYPE, RUNTIME_TYPE,
+    RUNTIME_UNCOMMON_TYPE, Release, Structure,
+};
 
 /// Byte offsets of the fields of `runtime.moduledata` (`runtime/symtab.go`). `None`: the version has no such field.
 /// Slices are pointer, length, capacity; `bitvector` is `int32` length, padding, pointer.
@@ -25,6 +29,7 @@ pub struct ModuleLayout {
     pub bss: u32,
     pub noptrbss: u32,
     pub end: u32,
+    pub types: Option<u32>,
     pub rodata: Option<u32>,
     pub gofunc: Option<u32>,
     pub epclntab: Option<u32>,
@@ -117,6 +122,41 @@ pub struct RuntimeOffsets {
     pub m_id_is_32_bits: bool,
 }
 
+/// How the compiler writes descriptors of structure types. Byte offsets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TypeLayout {
+    /// `tflag`, 8 bits (1.7 and later); bit 1 says that the text has a `*` in front that is not part of it.
+    pub tflag: Option<u32>,
+    /// `align`, 8 bits; the alignment as a field follows it.
+    pub align: u32,
+    /// `kind`, 8 bits, of which the low five are the kind.
+    pub kind: u32,
+    /// The type's text: a pointer to a string header up to 1.6, then a 32-bit offset from `moduledata.types` to a name.
+    pub text: u32,
+    /// Whether texts are strings behind pointers (up to 1.6) rather than names.
+    pub strings: bool,
+    /// Whether a name's length is a varint (1.17 and later) rather than two bytes, the high one first.
+    pub name_varint: bool,
+    /// Bytes of a structure's descriptor. From 1.7 on what named types have besides follows.
+    pub struct_size: u32,
+    /// Slice of its fields in that descriptor.
+    pub struct_fields: u32,
+    /// Bytes of a field.
+    pub field_size: u32,
+    /// Pointer to a field's name: to a string header or to a name.
+    pub field_name: u32,
+    /// Pointer to a field's type.
+    pub field_type: u32,
+    /// A field's offset, 64 bits.
+    pub field_offset: u32,
+    /// Whether the lowest bit of that word is another mark and the offset the rest (1.9 to 1.18).
+    pub field_offset_shifted: bool,
+    /// Pointer to what named types have besides (up to 1.6).
+    pub uncommon: Option<u32>,
+    /// The path of the type's package in that: a pointer to a string header, or a 32-bit offset from `moduledata.types`.
+    pub pkg_path: u32,
+}
+
 /// The offset of a field that every release has.
 const fn always(structure: &Structure, path: &str, release: Release) -> u32 {
     match structure.offset(path, release) {
@@ -162,6 +202,7 @@ pub(super) const fn module(release: Release) -> ModuleLayout {
         bss: always(md, "bss", release),
         noptrbss: always(md, "noptrbss", release),
         end: always(md, "end", release),
+        types: md.offset("types", release),
         rodata: md.offset("rodata", release),
         gofunc: md.offset("gofunc", release),
         epclntab: md.offset("epclntab", release),
@@ -253,6 +294,84 @@ pub(super) const fn runtime(release: Release) -> RuntimeOffsets {
         m_procid: always(&M, "procid", release),
         m_id,
         m_id_is_32_bits: m_id_width == 4,
+    }
+}
+
+/// The offset of a field in the one of two structures, of `runtime` and of `internal/abi`, that the release has.
+const fn one_of(
+    (old, old_path): (&Structure, &str),
+    (new, new_path): (&Structure, &str),
+    release: Release,
+) -> u32 {
+    match old.offset(old_path, release) {
+        Some(offset) => offset,
+        None => always(new, new_path, release),
+    }
+}
+
+/// The same for sizes.
+const fn size_of_one(old: &Structure, new: &Structure, release: Release) -> u32 {
+    match (old.size_in(release), new.size_in(release)) {
+        (Some(size), _) | (None, Some(size)) => size,
+        (None, None) => panic!("a release without that structure"),
+    }
+}
+
+pub(super) const fn types(release: Release) -> TypeLayout {
+    let (string, uncommon) = (
+        RUNTIME_TYPE.offset("_string", release),
+        RUNTIME_TYPE.offset("x", release),
+    );
+    let shifted = match REFLECT_STRUCT_FIELD.offset("offsetAnon", release) {
+        Some(offset) => Some(offset),
+        None => REFLECT_STRUCT_FIELD.offset("offsetEmbed", release),
+    };
+    TypeLayout {
+        tflag: match (string, RUNTIME_TYPE.offset("tflag", release)) {
+            (Some(_), _) => None,
+            (None, Some(offset)) => Some(offset),
+            (None, None) => ABI_TYPE.offset("TFlag", release),
+        },
+        align: one_of((&RUNTIME_TYPE, "align"), (&ABI_TYPE, "Align_"), release),
+        kind: one_of((&RUNTIME_TYPE, "kind"), (&ABI_TYPE, "Kind_"), release),
+        text: match string {
+            Some(offset) => offset,
+            None => one_of((&RUNTIME_TYPE, "str"), (&ABI_TYPE, "Str"), release),
+        },
+        strings: string.is_some(),
+        name_varint: release.reaches(NAME_VARINT),
+        struct_size: size_of_one(&REFLECT_STRUCT_TYPE, &ABI_STRUCT_TYPE, release),
+        struct_fields: one_of(
+            (&REFLECT_STRUCT_TYPE, "fields"),
+            (&ABI_STRUCT_TYPE, "Fields"),
+            release,
+        ),
+        field_size: size_of_one(&REFLECT_STRUCT_FIELD, &ABI_STRUCT_FIELD, release),
+        field_name: one_of(
+            (&REFLECT_STRUCT_FIELD, "name"),
+            (&ABI_STRUCT_FIELD, "Name"),
+            release,
+        ),
+        field_type: one_of(
+            (&REFLECT_STRUCT_FIELD, "typ"),
+            (&ABI_STRUCT_FIELD, "Typ"),
+            release,
+        ),
+        field_offset: match shifted {
+            Some(offset) => offset,
+            None => one_of(
+                (&REFLECT_STRUCT_FIELD, "offset"),
+                (&ABI_STRUCT_FIELD, "Offset"),
+                release,
+            ),
+        },
+        field_offset_shifted: shifted.is_some(),
+        uncommon,
+        pkg_path: one_of(
+            (&RUNTIME_UNCOMMON_TYPE, "pkgpath"),
+            (&ABI_UNCOMMON_TYPE, "PkgPath"),
+            release,
+        ),
     }
 }
 

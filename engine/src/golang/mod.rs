@@ -13,7 +13,7 @@ mod version;
 
 pub use deviation::{Deviation, Deviations};
 pub use facts::{BuildInfoForm, Facts, NEWEST, OLDEST, Unsupported};
-pub use layouts::{FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets};
+pub use layouts::{FuncLayout, InlineLayout, ModuleLayout, RuntimeOffsets, TypeLayout};
 pub use version::{GoVersion, NotAVersion, PreRelease};
 
 /// The four generations of the line table (`runtime.pcln`), by magic number (`debug/gosym/pclntab.go`).

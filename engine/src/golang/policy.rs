@@ -7,13 +7,24 @@
 //! the race detector, msan, asan or a trace. `getclosureptr` is harmless: a hook leaves RDX alone. Assembly was read
 //! for stack switches and for registers that are live against the ABI. Each row names the deciding file.
 //!
+//! `gondwana-harness policy verify` finds these users in the source of each toolchain and wants a rule for each, or a row of
+//! [`HARMLESS`] that says why none is needed. It wants each rule to meet a name in the line table of a program that the
+//! toolchain builds, or a symbol of its source as linkname calls it: what is inlined, or not linked into that program, is in
+//! no line table.
+//!
 //! A row also covers what the compiler derives from the function: closures (`f.func1`, `f.gowrap2`), method values
 //! (`f-fm`) and range-over-func bodies (`f-range1`).
 
+mod harmless;
+mod newest;
+mod patchers;
 mod rules;
 
 use super::{Abi, GoVersion};
 
+pub use harmless::{HARMLESS, Harmless};
+pub use newest::{LISTED_PACKAGES, NEWEST_NAMES, is_listed, is_new};
+pub use patchers::{PATCHERS, Patcher, patcher_of};
 pub use rules::RULES;
 
 /// Why a function must not be framed.
@@ -48,12 +59,22 @@ pub struct Rule {
     pub source: &'static str,
 }
 
+impl Rule {
+    /// Whether a function of this name, or what the compiler derived it from, is meant, whatever the version.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        let base = derived_from(name);
+        matches(self.name, name) || (base != name && matches(self.name, base))
+    }
+}
+
 /// The row that forbids a frame on the function of this name, if there is one.
 #[must_use]
 pub fn forbidden(version: GoVersion, name: &str) -> Option<&'static Rule> {
     // Every row names a function of these packages or an assembly symbol without package: most names end here.
     let listed = [
         "runtime",
+        "internal/synctest.",
         "syscall.",
         "reflect.",
         "os.",
@@ -62,11 +83,10 @@ pub fn forbidden(version: GoVersion, name: &str) -> Option<&'static Rule> {
     if name.contains('.') && !listed.iter().any(|package| name.starts_with(package)) {
         return None;
     }
-    let base = derived_from(name);
     RULES
         .iter()
         .filter(|rule| (rule.from..=rule.to).contains(&version.minor))
-        .find(|rule| matches(rule.name, name) || (base != name && matches(rule.name, base)))
+        .find(|rule| rule.covers(name))
 }
 
 /// `pattern`, in which each `*` stands for any run of characters.

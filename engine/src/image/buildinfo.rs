@@ -159,11 +159,21 @@ fn variable<'d>(elf: &Elf<'d>, module: &Module<'d>) -> Result<&'d str, ImageErro
         // What is not known can still be named in the error.
         facts.is_none_or(|facts| facts.pclntab == module.generation)
     };
-    let texts = elf.writable_words(starts).filter_map(|(at, _)| {
+    let text_at = |(at, _)| {
         let text = std::str::from_utf8(string(elf, at, limits::VERSION_LEN as usize)?).ok()?;
-        (text.parse::<GoVersion>().is_ok() && of_this_generation(text)).then_some((at, text))
-    });
-    let mut texts: Vec<_> = texts.take(limits::VERSIONS).collect();
+        text.parse::<GoVersion>().ok().map(|_| (at, text))
+    };
+    let all = elf.writable_words(starts).filter_map(text_at);
+    let own = all.filter(|(_, text)| of_this_generation(text));
+    let mut texts: Vec<_> = own.take(limits::VERSIONS).collect();
+    // A text of another generation may be anything; where there is no other, it is what the program says.
+    if texts.is_empty() {
+        texts = elf
+            .writable_words(starts)
+            .filter_map(text_at)
+            .take(limits::VERSIONS)
+            .collect();
+    }
     let all_equal = |texts: &[(LinkAddr, &'d str)]| {
         texts
             .windows(2)

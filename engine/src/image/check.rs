@@ -53,6 +53,14 @@ pub fn check(data: &[u8]) -> bool {
     for string in image.linker_strings() {
         assert!(string.value.len() <= data.len(), "{}", string.name);
     }
+    let structures = [
+        "runtime.moduledata",
+        "runtime.g",
+        "runtime.m",
+        "runtime._panic",
+        "runtime.p",
+    ];
+    crate::types::check::check(&image.types(), structures);
     let labels = Labels::read(data).unwrap_or_else(|error| panic!("an image, but {error}"));
     assert_eq!(labels.notes, image.notes());
     assert_eq!(labels.libraries, image.libraries());

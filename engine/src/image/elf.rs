@@ -10,6 +10,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, pod};
 
 use crate::addr::{FileOffset, LinkAddr};
+use crate::types::Memory;
 
 use super::error::{ImageError, ImageErrorCode};
 use super::file::FileView;
@@ -197,6 +198,11 @@ impl<'d> Elf<'d> {
             .is_some_and(|segment| segment.executable)
     }
 
+    /// Whether `at` lies in a writable segment.
+    pub(super) fn is_writable(&self, at: LinkAddr) -> bool {
+        self.segment_at(at).is_some_and(|segment| segment.writable)
+    }
+
     /// Every aligned word of writable, file-backed data whose value (as the loader leaves it, for a slide of 0)
     /// `wanted` accepts, as `(address, value)`. Relocated words come after the others.
     pub(super) fn writable_words<'s, F>(
@@ -228,7 +234,9 @@ impl<'d> Elf<'d> {
             });
         let relocated = self.relocations.iter().filter(move |&(at, value)| {
             let is_writable = || self.segment_at(at).is_some_and(|segment| segment.writable);
-            wanted(value) && at.get() % 8 == 0 && is_writable() && self.bytes(at, 8).is_some()
+            // Of several for one word the same one counts as everywhere else.
+            let counts = || self.pointer(at) == Some(value);
+            wanted(value) && at.get() % 8 == 0 && is_writable() && counts()
         });
         plain.chain(relocated)
     }
@@ -244,6 +252,22 @@ impl<'d> Elf<'d> {
             .last()
             .map_or(LinkAddr::new(0), |segment| segment.end);
         (start, end)
+    }
+}
+
+impl<'d> Memory<'d> for Elf<'d> {
+    fn bytes_from(&self, at: LinkAddr) -> Option<&'d [u8]> {
+        Elf::bytes_from(self, at)
+    }
+
+    fn pointer(&self, at: LinkAddr) -> Option<u64> {
+        Elf::pointer(self, at)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (LinkAddr, &'d [u8])> {
+        self.segments
+            .iter()
+            .map(|segment| (segment.start, segment.data))
     }
 }
 

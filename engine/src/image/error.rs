@@ -44,6 +44,8 @@ pub enum ImageErrorCode {
     CorruptTable,
     /// The Go version is not known, and the program does not prove to be built like the known version next to it.
     UnprovenVersion,
+    /// Linked with a library by which the program rewrites its own functions while it runs.
+    SelfPatching,
 }
 
 impl ImageErrorCode {
@@ -89,6 +91,7 @@ impl ImageErrorCode {
             Self::UnsupportedVersion => "unsupported-version",
             Self::CorruptTable => "corrupt-table",
             Self::UnprovenVersion => "unproven-version",
+            Self::SelfPatching => "self-patching",
         }
     }
 }
@@ -140,7 +143,7 @@ pub struct ImageError {
 }
 
 impl ImageError {
-    pub(super) fn new(
+    pub(crate) fn new(
         code: ImageErrorCode,
         place: impl Into<Place>,
         found: impl Into<String>,
@@ -149,7 +152,7 @@ impl ImageError {
         Self {
             code,
             place: place.into(),
-            found: found.into(),
+            found: one_line(found.into()),
             expected,
         }
     }
@@ -179,6 +182,15 @@ impl ImageError {
     }
 }
 
+/// Names out of a program may hold anything.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "?")
+    } else {
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,5 +217,13 @@ mod tests {
             error.to_string(),
             "truncated: 8 bytes at file offset 0x40; expected 56 bytes"
         );
+        let place = FileOffset::new(64);
+        let named = ImageError::new(
+            ImageErrorCode::CorruptTable,
+            place,
+            "main.\n\x1bf",
+            "a name",
+        );
+        assert!(named.to_string().contains("main.??f at"), "{named}");
     }
 }

@@ -25,3 +25,14 @@ pub(super) const LIBRARIES: usize = 256;
 pub(super) const NAME_LEN: usize = 4096;
 /// Strings set by the linker's `-X` that are listed.
 pub(super) const LINKER_STRINGS: usize = 1024;
+/// Structures in each segment that begin as `go:fipsinfo` does and are looked at. Programs have one.
+pub(super) const FIPS_INFOS: usize = 64;
+/// How many steps of pc-value tables a proof walks, as a multiple of the file's length. Functions may share tables, but
+/// not that often.
+pub(super) const STEPS_PER_INPUT_BYTE: usize = 2;
+/// Functions of one name whose code is decoded. Real programs have two or three: a body and ABI wrappers.
+pub(super) const NAMESAKES: usize = 8;
+/// Functions whose frames are compared with their stack checks.
+pub(super) const FRAMES: usize = 64;
+/// Bytes of one of the runtime's functions that are decoded. The longest that are read have 5,000.
+pub(super) const RUNTIME_FUNCTION: usize = 1 << 14;

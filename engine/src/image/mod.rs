@@ -15,7 +15,9 @@
 //! | `kind` | -> main program or not, race, cgo |
 //! | `gccgo`, `obfuscated` | a file without a module that can be read -> what it is instead |
 //! | `tls` | code -> offset of the thread-local g |
-//! | `proof` | a program of an unknown version -> that it is built like a known one, or an error |
+//! | `fips` | data -> the code that the program hashes |
+//! | `max_stack` | code -> the variable that bounds stacks |
+//! | `proof` | a program and the version that it names -> that it is built as the tables have that version, or an error |
 //! | `limits` | what hostile input may cost |
 
 mod buildinfo;
@@ -24,11 +26,13 @@ pub mod check;
 mod elf;
 mod error;
 mod file;
+mod fips;
 mod functions;
 mod gccgo;
 mod inline;
 mod kind;
 mod limits;
+mod max_stack;
 mod modinfo;
 mod moduledata;
 mod notes;
@@ -47,6 +51,7 @@ mod tls;
 
 use crate::addr::{LinkAddr, Slide};
 use crate::golang::{Deviations, Facts, GoVersion};
+use crate::types::{Memory, Types};
 
 pub use buildinfo::{BuildInfo, VersionSource};
 pub use elf::{ELF_MAGIC, Sections};
@@ -143,6 +148,7 @@ pub struct Image<'d> {
     cgo: bool,
     last_moduledatap: Option<LinkAddr>,
     tls_g: Option<i32>,
+    max_stack_size: Option<LinkAddr>,
 }
 
 // The questions that the other rooms ask; every one is a look-up, not a scan, unless its text says otherwise.
@@ -163,19 +169,8 @@ impl<'d> Image<'d> {
                 "a version that is known",
             )
         })?;
-        if facts.pclntab != module.generation {
-            let found = format!(
-                "a line table of generation {:?} in a program of {version}",
-                module.generation
-            );
-            let code = ImageErrorCode::CorruptTable;
-            return Err(ImageError::new(
-                code,
-                module.pclntab,
-                found,
-                "the generation of that version",
-            ));
-        }
+        let claim = proof::Claim::new(version, facts);
+        let described = proof::layouts(&elf, &module, &claim)?;
         let gofunc = facts
             .module
             .gofunc
@@ -190,6 +185,7 @@ impl<'d> Image<'d> {
             cgo: evidence.cgo,
             last_moduledatap: moduledata::last_moduledatap(&elf, &module),
             tls_g: tls::offset_of_g(&elf, &functions),
+            max_stack_size: max_stack::find(&elf, &functions),
             elf,
             module,
             version,
@@ -198,9 +194,7 @@ impl<'d> Image<'d> {
             gofunc,
             functions,
         };
-        if image.assumed_like().is_some() {
-            proof::prove(&image)?;
-        }
+        proof::prove(&image, &claim, described)?;
         Ok(image)
     }
 
@@ -313,6 +307,11 @@ impl<'d> Image<'d> {
         self.elf.pointer(at)
     }
 
+    /// The program's own type descriptors.
+    pub fn types(&self) -> Types<'_, impl Memory<'d> + use<'d>> {
+        proof::types(&self.elf, &self.module, &self.facts)
+    }
+
     /// The line table, `runtime.pclntab`.
     pub fn pclntab(&self) -> LinkAddr {
         self.module.pclntab
@@ -347,6 +346,17 @@ impl<'d> Image<'d> {
     /// `fs:`-relative offset of the thread-local g, decoded from code; `None` if none or more than one was found.
     pub fn tls_g(&self) -> Option<i32> {
         self.tls_g
+    }
+
+    /// The ranges `[start, end)` of code that the program hashes and compares with what its linker wrote (1.24 and
+    /// later; scans the segments).
+    pub fn hashed_text(&self) -> Vec<(LinkAddr, LinkAddr)> {
+        fips::hashed_text(&self.elf, &self.functions)
+    }
+
+    /// `runtime.maxstacksize`, the variable; `None` if the program's own code does not show it beyond doubt.
+    pub fn max_stack_size(&self) -> Option<LinkAddr> {
+        self.max_stack_size
     }
 
     /// Lowest and one past the highest address of the loadable segments.

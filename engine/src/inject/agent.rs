@@ -13,7 +13,7 @@ use super::change::Change;
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
 use super::ground::Ground;
-use super::prepare::{Description, Wanted, prepare};
+use super::prepare::{Description, Wanted, prepare, prepare_without};
 use super::session::Session;
 use crate::event::{
     Anchor, Clock, End, ExitStatus, Header, Host, Process, Reason, SCHEMA, SpanLine, StreamWriter,
@@ -175,10 +175,16 @@ fn hook(
         };
         task.change.make(&mut prepared)?;
         task.fail_at.reached(Step::Planned)?;
-        let placement = &prepared.plan.plan().placement;
-        let reader = ground.map(placement, prepared.lengths)?;
-        ground.run_to_main(prepared.main, placement)?;
-        ground.install(&prepared.plan)?;
+        let placement = prepared.plan.plan().placement;
+        let reader = ground.map(&placement, prepared.lengths)?;
+        ground.run_to_main(prepared.main, &placement)?;
+        let patched = ground.patched(&prepared.plan)?;
+        let plan = if patched.is_empty() {
+            prepared.plan
+        } else {
+            prepare_without(task.pid, &patched, placement, &task.wanted, known)?
+        };
+        ground.install(&plan)?;
         if let Some(missing) = missing {
             // Before the program's own first line.
             complain(task, &format!("hooked, but {}", missing.detail));
@@ -302,6 +308,7 @@ fn record(
     pid: Pid,
 ) -> io::Result<()> {
     let waiting = AtomicUsize::new(0);
+    let hooks = known.hooks.len();
     std::thread::scope(|scope| {
         let waiting = &waiting;
         // Made in here: whichever way this ends, the writer sees the end of the queue.
@@ -343,7 +350,11 @@ fn record(
             tsc: now.tsc,
             unix_ns: now.ns,
         };
-        writer.end(End::new(reader.totals(), exit, Some(anchor)))
+        let mut totals = reader.totals();
+        // The rings may have been made for more hooks than are left.
+        totals.entered.truncate(hooks);
+        totals.spans.truncate(hooks);
+        writer.end(End::new(totals, exit, Some(anchor)))
     })
 }
 

@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
-use super::install::{NotInstalled, install};
+use super::install::{NotInstalled, Patched, install, patched};
 use super::marker::{self, Marker};
 use super::remote::Remote;
 use super::session::Session;
@@ -150,6 +150,11 @@ impl Ground {
         self.session.stop_all(Instant::now() + STOP_PATIENCE)?;
         self.fail_at.reached(Step::Stopped)?;
         self.leave_marker()
+    }
+
+    /// The entries of the plan's hooks that something else has changed. To be asked of the stopped program, in `runtime.main`.
+    pub fn patched(&self, plan: &VerifiedPlan) -> Result<Vec<Patched>> {
+        patched(&self.memory, plan.plan())
     }
 
     /// Writes the plan. If this fails the program is as it was before, stopped.

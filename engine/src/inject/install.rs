@@ -6,6 +6,7 @@
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
 use super::session::Session;
+use crate::addr::RunAddr;
 use crate::os::ProcessMemory;
 use crate::plan::{Plan, Write, WriteKind};
 use crate::verify::VerifiedPlan;
@@ -107,6 +108,53 @@ fn undo(memory: &ProcessMemory, plan: &Plan, begun: &[Write], fail_at: FailAt) -
     first.map_or(Ok(()), Err)
 }
 
+/// An entry that something else has changed since the file was loaded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Patched {
+    /// The function's entry.
+    pub entry: RunAddr,
+    /// What was found there, for people.
+    pub detail: String,
+}
+
+/// The entries of the plan's hooks that are not as the file has them: somebody else hooks them, or debugs them.
+pub fn patched(memory: &ProcessMemory, plan: &Plan) -> Result<Vec<Patched>> {
+    let mut list = Vec::new();
+    for hook in &plan.hooks {
+        let mut found = vec![0; hook.window.len()];
+        memory
+            .read(hook.entry, &mut found)
+            .map_err(Failure::system(format_args!(
+                "cannot read at {}",
+                hook.entry
+            )))?;
+        if let Some(detail) = change(&hook.window, &found) {
+            list.push(Patched {
+                entry: hook.entry,
+                detail,
+            });
+        }
+    }
+    Ok(list)
+}
+
+/// What was changed, and by what kind of tool; `None` if nothing was.
+fn change(old: &[u8], found: &[u8]) -> Option<String> {
+    let offset = old
+        .iter()
+        .zip(found)
+        .position(|(old, found)| old != found)?;
+    let (old, new) = (old.get(offset)?, found.get(offset)?);
+    let what = match (offset, new) {
+        (_, 0xcc) => "a breakpoint or uprobe of another tool stands there",
+        (0, 0xe9 | 0xeb | 0xff) => "another tool has put a jump there",
+        _ => "another tool has changed it",
+    };
+    Some(format!(
+        "{what}: byte {offset} is {new:#04x} in memory, {old:#04x} in the file"
+    ))
+}
+
 fn check_threads(session: &Session, plan: &Plan) -> Result<()> {
     for tid in session.threads() {
         let rip = session.registers(tid)?.rip();
@@ -162,4 +210,27 @@ fn difference(plan: &Plan, write: &Write, offset: usize, found: u8, old: u8) -> 
         "{whose} was changed by something else{suspect} (byte {offset} at {} is {found:#04x}, not {old:#04x})",
         write.at
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_been_there_is_told_by_the_first_byte_that_differs() {
+        let old = [0x49, 0x3b, 0x66, 0x10, 0x76, 0x20];
+        let with = |offset: usize, byte: u8| {
+            let mut found = old;
+            found[offset] = byte;
+            change(&old, &found).unwrap_or_default()
+        };
+        assert_eq!(change(&old, &old), None);
+        assert_eq!(
+            with(0, 0xcc),
+            "a breakpoint or uprobe of another tool stands there: byte 0 is 0xcc in memory, 0x49 in the file"
+        );
+        assert!(with(4, 0xcc).starts_with("a breakpoint or uprobe"));
+        assert!(with(0, 0xe9).starts_with("another tool has put a jump there"));
+        assert!(with(5, 0x21).starts_with("another tool has changed it: byte 5"));
+    }
 }

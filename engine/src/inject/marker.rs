@@ -7,7 +7,7 @@
 
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, Instruction,
-    InstructionBlock,
+    InstructionBlock, Register,
 };
 
 use crate::addr::RunAddr;
@@ -40,9 +40,16 @@ impl Marker {
     #[must_use]
     pub fn new(entry: RunAddr, bytes: &[u8; WINDOW], at: RunAddr) -> Option<Self> {
         let mut moved = Vec::new();
+        let mut returns = false;
         let mut decoder = Decoder::with_ip(64, bytes, entry.get(), DecoderOptions::NONE);
         while decoder.position() < JUMP {
             let instruction = decoder.decode();
+            if let Some(call) = displaced_call(&instruction) {
+                // It returns into the function, behind the jump that is written here.
+                moved.extend(call?);
+                returns = true;
+                break;
+            }
             let plain = matches!(
                 instruction.flow_control(),
                 FlowControl::Next | FlowControl::ConditionalBranch
@@ -55,7 +62,9 @@ impl Marker {
             }
             moved.push(instruction);
         }
-        moved.push(Instruction::with_branch(Code::Jmp_rel32_64, decoder.ip()).ok()?);
+        if !returns {
+            moved.push(Instruction::with_branch(Code::Jmp_rel32_64, decoder.ip()).ok()?);
+        }
 
         // mov eax, SYS_getpid; syscall
         let mut code = vec![0xb8];
@@ -78,6 +87,22 @@ impl Marker {
             after_call,
         })
     }
+}
+
+/// `call rel32` with the return address of its original place, as builds with `-d=maymorestack` begin (1.18 and later).
+/// The outer `None` is any other instruction.
+fn displaced_call(instruction: &Instruction) -> Option<Option<[Instruction; 3]>> {
+    if instruction.code() != Code::Call_rel32_64 {
+        return None;
+    }
+    let make = || {
+        Some([
+            Instruction::with2(Code::Mov_r64_imm64, Register::RAX, instruction.next_ip()).ok()?,
+            Instruction::with1(Code::Push_r64, Register::RAX).ok()?,
+            Instruction::with_branch(Code::Jmp_rel32_64, instruction.near_branch_target()).ok()?,
+        ])
+    };
+    Some(make())
 }
 
 /// `jmp rel32` at `from`.
@@ -133,9 +158,28 @@ mod tests {
     }
 
     #[test]
+    fn a_call_returns_behind_the_jump() {
+        // Go 1.18 and later with -d=maymorestack: call +0x100
+        let bytes = window(&[0xe8, 0, 1, 0, 0]);
+        let marker = Marker::new(ENTRY, &bytes, AT).unwrap();
+        let listing = crate::listing::listing(&marker.code, AT, |_| None);
+        let texts: Vec<&str> = listing.lines().map(|l| l[40..].trim()).collect();
+        assert_eq!(
+            texts,
+            [
+                "mov eax,0x27",
+                "syscall",
+                "mov rax,0x43a005",
+                "push rax",
+                "jmp 0x43a105"
+            ]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_moved_is_refused() {
         for code in [
-            &[0xe8, 0, 0, 0, 0][..],             // call
+            &[0xff, 0xd0][..],                   // call rax
             &[0xc3][..],                         // ret
             &[0xeb, 0x10][..],                   // jmp
             &[0x75, 0x01, 0x90, 0x90, 0x90][..], // jne into the window

@@ -4,15 +4,17 @@
 
 use super::failure::{Failure, FailureCode, Result};
 use super::ground::{FRONT, Lengths};
+use super::install::Patched;
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
 use crate::event::{Hook, Process, Program, Refused, Unmatched};
 use crate::golang::Deviations;
-use crate::image::{Image, ImageErrorCode, Line};
+use crate::image::{Image, ImageErrorCode, Line, Parts};
 use crate::input::{self, Symbols};
 use crate::os::{Mapping, Pid, process};
-use crate::plan::{self, HookOptions, Placement, Plan, Selection};
+use crate::plan::{self, HookOptions, HookRequest, Placement, Plan, PlanError, Selection};
 use crate::ring::RingGeometry;
+use crate::site::{self, Refusal, RefusalCode};
 use crate::spec::{self, HookSpec, Pattern, SpecError};
 use crate::verify::{VerifiedPlan, verify};
 
@@ -91,19 +93,8 @@ pub fn prepare(
     wanted: &Wanted,
     known: &mut Description,
 ) -> Result<Prepared> {
-    let file = process::executable(pid)
-        .and_then(|file| input::read_file(&file, Symbols::Skip))
-        .map_err(Failure::system("cannot read the executed file"))?;
-    let image = Image::parse(&file).map_err(|error| {
-        let path = process::executable_path(pid).unwrap_or_default();
-        // What was meant may be what a shell or a script starts.
-        let hint = match error.code() {
-            ImageErrorCode::NotGo => "; programs that it starts in turn are not hooked",
-            _ => "",
-        };
-        let text = format!("{}: {}{hint}", path.display(), error.message());
-        Failure::new(FailureCode::Image(error.code()), text)
-    })?;
+    let file = read(pid)?;
+    let image = parse(pid, &file)?;
     let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
     let slide = image.slide_from_entry(entry);
     let (low, high) = image.extent();
@@ -113,6 +104,28 @@ pub fn prepare(
         heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
     };
     plan_for(&image, slide, around, wanted, known)
+}
+
+/// The executed file, as far as it can matter.
+fn read(pid: Pid) -> Result<Parts> {
+    process::executable(pid)
+        .and_then(|file| input::read_file(&file, Symbols::Skip))
+        .map_err(Failure::system("cannot read the executed file"))
+}
+
+/// A program that may be hooked.
+fn parse(pid: Pid, data: &Parts) -> Result<Image<'_>> {
+    let image = Image::parse(data).and_then(|image| site::admit(&image).map(|()| image));
+    image.map_err(|error| {
+        let path = process::executable_path(pid).unwrap_or_default();
+        // What was meant may be what a shell or a script starts.
+        let hint = match error.code() {
+            ImageErrorCode::NotGo => "; programs that it starts in turn are not hooked",
+            _ => "",
+        };
+        let text = format!("{}: {}{hint}", path.display(), error.message());
+        Failure::new(FailureCode::Image(error.code()), text)
+    })
 }
 
 /// As [`prepare`], for an image that lies in a process somewhere, live or emulated.
@@ -128,17 +141,7 @@ pub fn plan_for(
         RunAddr::new(slide.run(crate::addr::LinkAddr::new(0)).get()),
     ));
 
-    let selection = Selection::new(image, &wanted.spec, wanted.options).map_err(|error| {
-        if let SpecError::NoMatch(patterns) = &error {
-            known.unmatched = unmatched(patterns);
-        }
-        Failure::new(FailureCode::NothingMatches, error.to_string())
-    })?;
-    known.refusals = refused(&selection.refused);
-    known.unmatched = unmatched(&selection.unmatched);
-    let mut requests = selection.requests;
-    requests.truncate(MAX_HOOKS);
-
+    let requests = select(image, wanted, known)?;
     let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
     geometry.slots = wanted.slots.unwrap_or(SLOTS);
     geometry.rings = wanted.rings.unwrap_or(geometry.rings);
@@ -148,7 +151,6 @@ pub fn plan_for(
             format!("rings of {} slots are not possible", geometry.slots),
         ));
     }
-    let no_plan = |error| Failure::new(FailureCode::Plan, format!("{error}"));
     let sizes = plan::measure(image, &requests, geometry).map_err(no_plan)?;
     let lengths = Lengths {
         code: sizes.code.next_multiple_of(4096),
@@ -177,7 +179,57 @@ pub fn plan_for(
         ring,
         geometry,
     };
-    let plan = plan::build(image, &requests, placement).map_err(no_plan)?;
+    let plan = finish(image, &requests, placement, known)?;
+    let main = main_entry(image, slide)?;
+    Ok(Prepared {
+        plan,
+        lengths,
+        main,
+        missing: missing(&wanted.spec, known),
+    })
+}
+
+/// Makes the plan anew, for the same placement, without the functions that something else has patched meanwhile: they are
+/// refused one by one, the others are hooked.
+pub fn prepare_without(
+    pid: Pid,
+    patched: &[Patched],
+    placement: Placement,
+    wanted: &Wanted,
+    known: &mut Description,
+) -> Result<VerifiedPlan> {
+    let data = read(pid)?;
+    let image = parse(pid, &data)?;
+    let (requests, others) =
+        select(&image, wanted, known)?
+            .into_iter()
+            .partition(|request: &HookRequest<'_>| {
+                let entry = placement.slide.run(request.site.function.entry);
+                !patched.iter().any(|patched| patched.entry == entry)
+            });
+    let requests: Vec<HookRequest<'_>> = requests;
+    let others: Vec<HookRequest<'_>> = others;
+    for request in &others {
+        let function = &request.site.function;
+        let entry = placement.slide.run(function.entry);
+        let why = patched.iter().find(|patched| patched.entry == entry);
+        let detail = why.map_or("", |patched| &patched.detail);
+        let refusal = Refusal::new(RefusalCode::AlreadyPatched, function.entry, detail);
+        known
+            .refusals
+            .extend(refused(&[(function.name.to_owned(), refusal)]));
+    }
+    finish(&image, &requests, placement, known)
+}
+
+/// The plan of these hooks, verified.
+fn finish(
+    image: &Image,
+    requests: &[HookRequest<'_>],
+    placement: Placement,
+    known: &mut Description,
+) -> Result<VerifiedPlan> {
+    let plan = plan::build(image, requests, placement).map_err(no_plan)?;
     known.refusals.extend(refused(&plan.refused));
     if plan.hooks.is_empty() {
         return Err(Failure::new(
@@ -199,19 +251,40 @@ pub fn plan_for(
     })?;
     known.hooks = hooks;
     known.deviations = image.deviations();
-    let main = main_entry(image, slide)?;
-    Ok(Prepared {
-        plan,
-        lengths,
-        main,
-        missing: missing(&wanted.spec, &selection.unmatched, known),
-    })
+    Ok(plan)
+}
+
+fn no_plan(error: PlanError) -> Failure {
+    Failure::new(FailureCode::Plan, error.to_string())
+}
+
+/// The functions to hook; the others are noted as refused, and the patterns that match none.
+fn select<'d>(
+    image: &Image<'d>,
+    wanted: &Wanted,
+    known: &mut Description,
+) -> Result<Vec<HookRequest<'d>>> {
+    let selection = Selection::new(image, &wanted.spec, wanted.options).map_err(|error| {
+        if let SpecError::NoMatch(patterns) = &error {
+            known.unmatched = unmatched(patterns);
+        }
+        Failure::new(FailureCode::NothingMatches, error.to_string())
+    })?;
+    known.refusals = refused(&selection.refused);
+    known.unmatched = unmatched(&selection.unmatched);
+    let Selection { mut requests, .. } = selection;
+    requests.truncate(MAX_HOOKS);
+    Ok(requests)
 }
 
 /// Why the first pattern without any hook has none; `None` if each has one.
-fn missing(spec: &HookSpec, unmatched: &[spec::Unmatched], known: &Description) -> Option<Failure> {
-    if !unmatched.is_empty() {
-        let text = spec::unmatched_line(unmatched);
+fn missing(spec: &HookSpec, known: &Description) -> Option<Failure> {
+    if !known.unmatched.is_empty() {
+        let unmatched = known.unmatched.iter().cloned().map(|one| spec::Unmatched {
+            pattern: one.pattern,
+            nearest: one.nearest,
+        });
+        let text = spec::unmatched_line(&unmatched.collect::<Vec<_>>());
         return Some(Failure::new(FailureCode::NothingMatches, text));
     }
     let is_hooked = |pattern: &&Pattern| known.hooks.iter().any(|hook| pattern.matches(&hook.name));

@@ -260,6 +260,7 @@ impl<'i, 'd> Builder<'i, 'd> {
                 tls_g: self.image.tls_g(),
                 geometry: self.placement.geometry,
                 ring: self.placement.ring,
+                max_stack: self.max_stack_size(),
                 hook: self.hooks.len() as u32,
                 abi: request.site.abi,
                 args: request.site.args,
@@ -268,6 +269,11 @@ impl<'i, 'd> Builder<'i, 'd> {
             },
             start,
         )
+    }
+
+    fn max_stack_size(&self) -> Option<RunAddr> {
+        let variable = self.image.max_stack_size()?;
+        Some(self.placement.slide.run(variable))
     }
 
     /// The stack depth over the whole function, padding included; `None` if a displaced instruction is not followed.
@@ -293,6 +299,10 @@ impl<'i, 'd> Builder<'i, 'd> {
         // The last displaced instruction ends where the jump back starts.
         let last = site.displaced.last()?;
         let after = trampoline.reloc + relocated.resume.unwrap_or(relocated.bytes.len() as u32);
+        if let Some(pushed) = relocated.pushed {
+            steps.push((trampoline.reloc + pushed, depth));
+            depth = depth.checked_add(8)?;
+        }
         steps.push((after, depth));
         depth = depth.checked_add(stack_delta(last)?)?;
         let unpadded = u64::from(trampoline.reloc) + relocated.bytes.len() as u64;
@@ -304,6 +314,7 @@ impl<'i, 'd> Builder<'i, 'd> {
     }
 
     fn finish(self) -> Result<Plan, PlanError> {
+        let max_stack_size = self.max_stack_size();
         let Self {
             image,
             placement,
@@ -317,6 +328,7 @@ impl<'i, 'd> Builder<'i, 'd> {
         if hooks.is_empty() {
             return Ok(Plan {
                 placement,
+                max_stack_size,
                 hooks,
                 refused,
                 module: None,
@@ -397,6 +409,7 @@ impl<'i, 'd> Builder<'i, 'd> {
         writes.extend(entries);
         Ok(Plan {
             placement,
+            max_stack_size,
             hooks,
             refused,
             module: Some(ModuleSpan { moduledata, end }),

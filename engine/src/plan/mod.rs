@@ -142,6 +142,9 @@ pub struct Write {
 pub struct Plan {
     /// Where things lie.
     pub placement: Placement,
+    /// `runtime.maxstacksize`, by which trampolines tell calls that are too deep in the stack for a frame; `None` if it was
+    /// not found, and they do as if it were 1 MiB.
+    pub max_stack_size: Option<RunAddr>,
     /// Hooks, by id.
     pub hooks: Vec<PlannedHook>,
     /// Functions that were asked for and are not hooked.

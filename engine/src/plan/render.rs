@@ -54,6 +54,18 @@ pub fn render(plan: &Plan) -> String {
             .map(|w| w.new.len())
             .sum::<usize>()
     };
+    if !plan.hooks.is_empty() {
+        let _ = match plan.max_stack_size {
+            Some(at) => writeln!(
+                out,
+                "deep calls: without a frame where the stack takes more than 1/128 of runtime.maxstacksize, {at}"
+            ),
+            None => writeln!(
+                out,
+                "deep calls: without a frame where the stack takes more than 8192 bytes: runtime.maxstacksize was not found"
+            ),
+        };
+    }
     if let Some(module) = plan.module {
         let _ = writeln!(
             out,

@@ -72,6 +72,8 @@ fn site_case(
                 to: entry,
             })
         },
+        hashed: false,
+        new: false,
         function_at: &|at| Some(("runtime.morestack_noctxt", at)),
         pcsp: &|| {
             vec![
@@ -160,6 +162,16 @@ pub fn check(
         same(old, &new, &mut decoder, slide).map_err(|what| format!("{old} -> {new}: {what}"))?;
     }
     match relocated.resume {
+        None if relocated.pushed.is_some() => {
+            let back = relocated
+                .bytes
+                .get(decoder.position()..)
+                .unwrap_or_default();
+            ensure(
+                back == slide.run(end).get().to_le_bytes(),
+                "another return address",
+            )
+        }
         None => ensure(!decoder.can_decode(), "code behind the end"),
         Some(resume) => {
             ensure(
@@ -187,6 +199,21 @@ fn same(
     slide: Slide,
 ) -> Result<(), String> {
     let run = |link: u64| slide.run(LinkAddr::new(link)).get();
+    if old.code() == Code::Call_rel32_64 {
+        // The return address, which lies behind the jump, then the jump.
+        let jump = decoder.decode();
+        ensure(
+            new.code() == Code::Push_rm64
+                && new.is_ip_rel_memory_operand()
+                && new.ip_rel_memory_address() == jump.next_ip(),
+            "it does not push what follows",
+        )?;
+        return ensure(
+            jump.code() == Code::Jmp_rel32_64
+                && jump.near_branch_target() == run(old.near_branch_target()),
+            "another callee",
+        );
+    }
     if old.op0_kind() == OpKind::NearBranch64 {
         ensure(old.mnemonic() == new.mnemonic(), "another operation")?;
         let mut target = new.near_branch_target();

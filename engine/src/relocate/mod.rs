@@ -5,11 +5,12 @@
 //! known before anything is placed. Never changes what is not an address: all other bytes are copied.
 
 mod branch;
+mod call;
 mod copy;
 mod counted;
 mod ip_relative;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 
 use crate::addr::{LinkAddr, RunAddr, Slide};
 use crate::listing::text;
@@ -22,8 +23,11 @@ pub struct Relocated {
     pub bytes: Vec<u8>,
     /// Every displaced instruction -> the first byte of its new form, in order.
     pub moved: Vec<(RunAddr, RunAddr)>,
-    /// Offset of the jump back to the function; `None` if the window ends the function.
+    /// Offset of the jump back to the function; `None` if the window ends the function, or ends with a call, which
+    /// returns there.
     pub resume: Option<u32>,
+    /// From this offset on the return address of a displaced call is on the stack; `None` if none is displaced.
+    pub pushed: Option<u32>,
 }
 
 /// How an instruction is moved.
@@ -34,6 +38,8 @@ enum Class {
     IpRelative,
     /// `jmp` or `jcc`.
     Branch,
+    /// `call`, as the last instruction.
+    Call,
     /// `jrcxz`, `jecxz`, `loop`, `loope`, `loopne`: these have no long form.
     Counted,
 }
@@ -47,6 +53,7 @@ pub fn relocate(site: &Site<'_>, at: RunAddr, slide: Slide) -> Result<Relocated,
 }
 
 /// Moves `displaced`, the instructions in `window`, to `at`. The jump back goes to the end of `window`.
+/// A `call` may only be the last one: it returns to the end of `window`.
 pub fn window(
     window: &[u8],
     displaced: &[Instruction],
@@ -55,15 +62,20 @@ pub fn window(
 ) -> Result<Relocated, Refusal> {
     let mut bytes = Vec::with_capacity(window.len() + 3 * BACK);
     let mut moved = Vec::with_capacity(displaced.len());
+    let mut pushed = None;
     for instruction in displaced {
         let old = LinkAddr::new(instruction.ip());
         let new = advance(at, bytes.len()).ok_or_else(|| out_of_reach(instruction))?;
         moved.push((slide.run(old), new));
         let source = Source::of(window, displaced, instruction)?;
-        match class(instruction)? {
+        match class(instruction, displaced)? {
             Class::Copy => copy::emit(&source, &mut bytes),
             Class::IpRelative => ip_relative::emit(&source, new, slide, &mut bytes)?,
             Class::Branch => branch::emit(&source, new, slide, &mut bytes)?,
+            Class::Call => {
+                pushed = u32::try_from(bytes.len() + call::PUSHED).ok();
+                call::emit(&source, new, slide, &mut bytes)?;
+            }
             Class::Counted => counted::emit(&source, new, slide, &mut bytes)?,
         }
     }
@@ -81,6 +93,7 @@ pub fn window(
         bytes,
         moved,
         resume,
+        pushed,
     })
 }
 
@@ -88,9 +101,10 @@ pub fn window(
 pub fn length(displaced: &[Instruction]) -> Result<usize, Refusal> {
     let mut total = if falls_through(displaced) { BACK } else { 0 };
     for instruction in displaced {
-        total += match class(instruction)? {
+        total += match class(instruction, displaced)? {
             Class::Copy | Class::IpRelative => instruction.len(),
             Class::Branch => branch::length(instruction),
+            Class::Call => call::LENGTH,
             Class::Counted => counted::length(instruction),
         };
     }
@@ -102,12 +116,15 @@ fn falls_through(displaced: &[Instruction]) -> bool {
     displaced.last().is_some_and(|last| {
         !matches!(
             last.flow_control(),
-            FlowControl::Return | FlowControl::UnconditionalBranch | FlowControl::IndirectBranch
+            FlowControl::Return
+                | FlowControl::UnconditionalBranch
+                | FlowControl::IndirectBranch
+                | FlowControl::Call
         )
     })
 }
 
-fn class(instruction: &Instruction) -> Result<Class, Refusal> {
+fn class(instruction: &Instruction, displaced: &[Instruction]) -> Result<Class, Refusal> {
     let not_relocatable = || {
         let at = LinkAddr::new(instruction.ip());
         Refusal::new(RefusalCode::NotRelocatable, at, text(instruction))
@@ -131,7 +148,13 @@ fn class(instruction: &Instruction) -> Result<Class, Refusal> {
                 Err(not_relocatable())
             }
         }
-        // A return address would have to be pushed that is not where the code is; nothing of this is displaced.
+        FlowControl::Call
+            if instruction.code() == Code::Call_rel32_64
+                && displaced.last() == Some(instruction) =>
+        {
+            Ok(Class::Call)
+        }
+        // Behind any other call control would come back into the window.
         FlowControl::Call
         | FlowControl::IndirectCall
         | FlowControl::Interrupt

@@ -160,8 +160,17 @@ fn counted_branches_take_a_detour() {
 }
 
 #[test]
+fn a_call_leaves_the_original_return_address() {
+    let relocated = moved(&[0xe8, 0, 1, 0, 0]); // call
+    assert_eq!((relocated.resume, relocated.pushed), (None, Some(6)));
+    let back = 0x5555_5540_1005_u64.to_le_bytes();
+    assert_eq!(relocated.bytes[11..], back);
+    let relocated = moved(&[0x52, 0xe8, 0, 1, 0, 0]); // push rdx; call
+    assert_eq!(relocated.pushed, Some(7));
+}
+
+#[test]
 fn what_cannot_be_moved_is_refused() {
-    assert_eq!(refused(&[0xe8, 0, 1, 0, 0]), RefusalCode::NotRelocatable); // call
     assert_eq!(refused(&[0xff, 0xd0]), RefusalCode::NotRelocatable); // call rax
     assert_eq!(
         refused(&[0xc7, 0xf8, 0, 1, 0, 0]),

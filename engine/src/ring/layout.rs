@@ -3,7 +3,7 @@
 //! ```text
 //! mapping:  header (4096) | ring 0 | ring 1 | … | ring N-1 | shared ring
 //! header:   0 magic "GONDRING" | 8 version u32 | 12 rings u32 | 16 slots u32 | 20 hooks u32
-//!           64 skipped: no room | 72 skipped: no g | 80 skipped: on gsignal
+//!           64 skipped: no room | 72 skipped: no g | 80 skipped: on gsignal | 88 skipped: deep
 //! ring:     0 head | 8 lost | 64 tail | 128 entered[hooks] | … pad to 64 … | records (slots × 64)
 //! record:   0 sequence u32 | 4 hook (24 bits) + kind << 24
 //! span:     8 entry tsc | 16 exit tsc | 24 goid | 32 thread id | 40 stack depth | 48 m.id | 56 zero
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 /// `"GONDRING"`, little-endian.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GONDRING");
 /// Version of this layout; raised with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Size of the mapping's header.
 pub const HEADER_SIZE: u64 = 4096;
 /// Offset of the count of calls that ran unhooked because the stack had no room.
@@ -44,6 +44,8 @@ pub const SKIPPED_NO_ROOM: u64 = 64;
 pub const SKIPPED_NO_G: u64 = 72;
 /// Offset of the count of calls that ran unhooked because they were on the signal stack.
 pub const SKIPPED_GSIGNAL: u64 = 80;
+/// Offset of the count of calls that ran unhooked because they were too deep in the stack.
+pub const SKIPPED_DEEP: u64 = 88;
 /// Offset of a ring's head.
 pub const RING_HEAD: u64 = 0;
 /// Offset of a ring's count of lost spans.

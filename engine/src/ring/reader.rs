@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::layout::{
     HEADER_SIZE, MAGIC, RECORD_SIZE, RING_ENTERED, RING_HEAD, RING_LOST, RING_TAIL, RingGeometry,
-    SKIPPED_GSIGNAL, SKIPPED_NO_G, SKIPPED_NO_ROOM, VERSION,
+    SKIPPED_DEEP, SKIPPED_GSIGNAL, SKIPPED_NO_G, SKIPPED_NO_ROOM, VERSION,
 };
 use super::record::{RawWords, Record, Span, decode, sequence};
 use super::shared::SharedMemory;
@@ -37,12 +37,16 @@ pub struct Totals {
     pub spans: Vec<u64>,
     /// Spans that found their ring full.
     pub lost: u64,
+    /// Records that hooks published (in the shared ring: reserved).
+    pub published: u64,
     /// Calls that ran unhooked because the stack had no room.
     pub skipped_no_room: u64,
     /// Calls that ran unhooked because there was no g or m.
     pub skipped_no_g: u64,
     /// Calls that ran unhooked because they were on the signal stack.
     pub skipped_gsignal: u64,
+    /// Calls that ran unhooked because they were too deep in the stack.
+    pub skipped_deep: u64,
     /// Records that were none, or that no writer finished.
     pub malformed: u64,
 }
@@ -289,7 +293,7 @@ impl Reader {
     pub fn totals(&self) -> Totals {
         // Relaxed: counters, which order nothing.
         let load = |offset| self.memory.load(offset, Ordering::Relaxed);
-        let mut lost = 0u64;
+        let (mut lost, mut published) = (0u64, 0u64);
         let mut entered = vec![0u64; self.geometry.hooks as usize];
         let mut at = HEADER_SIZE;
         while let Some(written) = self.memory.written(at) {
@@ -298,6 +302,9 @@ impl Reader {
                 let base = self.geometry.ring(ring);
                 if written.contains(&(base + RING_LOST)) {
                     lost = lost.wrapping_add(load(base + RING_LOST));
+                }
+                if written.contains(&(base + RING_HEAD)) {
+                    published = published.wrapping_add(load(base + RING_HEAD));
                 }
                 let counters = (base + RING_ENTERED..).step_by(8).zip(&mut entered);
                 for (offset, count) in counters.filter(|(offset, _)| written.contains(offset)) {
@@ -309,9 +316,11 @@ impl Reader {
             entered,
             spans: self.spans.clone(),
             lost,
+            published,
             skipped_no_room: load(SKIPPED_NO_ROOM),
             skipped_no_g: load(SKIPPED_NO_G),
             skipped_gsignal: load(SKIPPED_GSIGNAL),
+            skipped_deep: load(SKIPPED_DEEP),
             malformed: self.malformed,
         }
     }
@@ -459,10 +468,12 @@ mod tests {
                     .store(base + RING_ENTERED + 8, 5, Ordering::Relaxed);
             }
             writer.0.store(SKIPPED_NO_G, 9, Ordering::Relaxed);
+            writer.0.store(SKIPPED_DEEP, 4, Ordering::Relaxed);
             let totals = reader.totals();
             assert_eq!(totals.lost, 3);
             assert_eq!(totals.entered, [0, 15, 0]);
             assert_eq!((totals.skipped_no_room, totals.skipped_no_g), (0, 9));
+            assert_eq!((totals.skipped_gsignal, totals.skipped_deep), (0, 4));
         });
     }
 

@@ -9,13 +9,15 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Register};
 
 use super::prologue::{Cursor, load_of_g};
 use super::{Body, Refusal, RefusalCode};
+use crate::addr::LinkAddr;
 use crate::golang::{Abi, policy};
 
 /// Instructions at the entry among which an ABI0 function loads g: frame set-up, loads of up to 9 + 15 arguments from the
 /// stack, `xorps x15,x15`, the load itself.
 const G_LOADED_WITHIN: usize = 48;
 
-pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
+/// `start`: the first instruction that the compiler would have put first, where a debugging option puts others before it.
+pub(super) fn of(body: &Body<'_, '_>, start: Option<LinkAddr>) -> Result<Abi, Refusal> {
     let function = &body.function;
     if body.is_assembly() {
         if policy::is_runtime_package(function.name) {
@@ -46,7 +48,7 @@ pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
             "assembly without a declared argument map",
         ));
     }
-    if body.compiled_abi == Abi::AbiInternal && loads_g(body) {
+    if body.compiled_abi == Abi::AbiInternal && loads_g(body, start) {
         return Ok(Abi::Abi0);
     }
     Ok(body.compiled_abi)
@@ -54,13 +56,14 @@ pub(super) fn of(body: &Body<'_, '_>) -> Result<Abi, Refusal> {
 
 /// Whether R14 is loaded from TLS before the first call. After a call it means nothing: an ABIInternal function restores
 /// R14 so after calling an ABI0 one.
-fn loads_g(body: &Body<'_, '_>) -> bool {
-    let decoder = Decoder::with_ip(
-        64,
-        body.code,
-        body.function.entry.get(),
-        DecoderOptions::NONE,
-    );
+fn loads_g(body: &Body<'_, '_>, start: Option<LinkAddr>) -> bool {
+    let entry = body.function.entry;
+    let start = start.unwrap_or(entry);
+    let code = start
+        .offset_from(entry)
+        .and_then(|offset| body.code.get(usize::try_from(offset).ok()?..))
+        .unwrap_or_default();
+    let decoder = Decoder::with_ip(64, code, start.get(), DecoderOptions::NONE);
     let mut previous = Instruction::default();
     for instruction in decoder.into_iter().take(G_LOADED_WITHIN) {
         let pair = [previous, instruction];

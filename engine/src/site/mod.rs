@@ -7,14 +7,18 @@
 //! |---|---|
 //! | `window` | which instructions make room for the jump, and whether they may run elsewhere |
 //! | `prologue` | the stack check at the entry |
+//! | `may_more_stack` | the call before it, in builds with `-d=maymorestack` |
 //! | `abi` | how a function takes its arguments |
 //! | `flow` | one walk over the whole function: branches back into the window, calls, ways out |
+//! | `program` | whether any function of a program may be hooked |
 //! | `refusal` | the codes |
 //! | `table` | what `gondwana funcs` prints |
 
 mod abi;
 mod flow;
 pub mod limits;
+mod may_more_stack;
+mod program;
 mod prologue;
 mod refusal;
 pub mod table;
@@ -27,9 +31,10 @@ use iced_x86::Instruction;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::LinkAddr;
-use crate::golang::{Abi, GoVersion, policy};
+use crate::golang::{Abi, GoVersion, NEWEST, policy};
 use crate::image::{Function, Image};
 
+pub use program::admit;
 pub use refusal::{Refusal, RefusalCode};
 
 /// Where and how one function can be hooked.
@@ -90,6 +95,11 @@ pub struct Body<'d, 'q> {
     pub function_at: &'q dyn Fn(LinkAddr) -> Option<(&'d str, LinkAddr)>,
     /// A branch of assembly, from outside of that, to an address in this range.
     pub assembly_branch: &'q dyn Fn(Range<LinkAddr>) -> Option<Branch>,
+    /// Whether the program hashes any byte of this function ([`Image::hashed_text`]).
+    pub hashed: bool,
+    /// Whether it is a function of the runtime or its neighbours in a program of a version that is not known, which the
+    /// newest known one does not have ([`policy::is_new`]).
+    pub new: bool,
     /// The function's `pcsp` table, as [`Image::pcsp`] gives it.
     pub pcsp: &'q dyn Fn() -> Vec<(LinkAddr, i32)>,
 }
@@ -125,6 +135,7 @@ pub struct Finder<'i, 'd> {
     compiled_abi: Abi,
     /// Where assembly branches to, and from where.
     assembly_branches: BTreeMap<LinkAddr, LinkAddr>,
+    hashed_text: Vec<(LinkAddr, LinkAddr)>,
 }
 
 impl<'i, 'd> Finder<'i, 'd> {
@@ -148,7 +159,26 @@ impl<'i, 'd> Finder<'i, 'd> {
             image,
             compiled_abi,
             assembly_branches,
+            hashed_text: image.hashed_text(),
         }
+    }
+
+    /// Whether the program hashes any byte of the function.
+    fn is_hashed(&self, function: &Function<'_>) -> bool {
+        let end = function.entry.checked_add(u64::from(function.size));
+        let touches = |&(start, stop): &(LinkAddr, LinkAddr)| {
+            function.entry < stop && end.is_none_or(|end| end > start)
+        };
+        self.hashed_text.iter().any(touches)
+    }
+
+    /// Whether nothing is known of a function of the runtime. Wrappers of methods do nothing of their own.
+    fn is_new(&self, function: &Function<'_>) -> bool {
+        let facts = self.image.facts();
+        let like = self.image.assumed_like();
+        like.is_some_and(|like| like.minor == NEWEST)
+            && facts.func_id_wrapper != Some(function.func_id)
+            && policy::is_new(function.name)
     }
 
     /// Decides about one function of the program.
@@ -172,6 +202,8 @@ impl<'i, 'd> Finder<'i, 'd> {
                 let (&to, &from) = self.assembly_branches.range(range).next()?;
                 Some(Branch { from, to })
             },
+            hashed: self.is_hashed(function),
+            new: self.is_new(function),
             function_at: &|at| self.image.function_at(at).map(|f| (f.name, f.entry)),
             pcsp: &|| self.image.pcsp(function).collect(),
         };
@@ -202,6 +234,18 @@ pub fn decide<'d>(body: &Body<'d, '_>) -> Result<Site<'d>, Refusal> {
     if policy::is_pseudo(function.name) {
         return refuse(RefusalCode::NotCode, function.name.to_owned());
     }
+    if body.hashed {
+        return refuse(
+            RefusalCode::Fips,
+            "between go:textfipsstart and go:textfipsend".to_owned(),
+        );
+    }
+    if body.new {
+        return refuse(
+            RefusalCode::UnknownRuntime,
+            format!("go1.{NEWEST} has no such function"),
+        );
+    }
     if let Some(rule) = policy::forbidden(body.version, function.name) {
         return refuse(rule.ground.into(), rule.source.to_owned());
     }
@@ -226,10 +270,19 @@ pub fn decide<'d>(body: &Body<'d, '_>) -> Result<Site<'d>, Refusal> {
             format!("{args} bytes, at most {}", limits::MAX_ARGS),
         );
     }
-    let abi = abi::of(body)?;
-    window::may_move(&window, abi, body.is_assembly())?;
+    let hook = check.as_ref().and_then(|found| found.hook);
+    let abi = abi::of(body, None)?;
+    if let Some(hook) = hook
+        && abi::of(body, Some(hook.end))? != abi
+    {
+        let detail = "g is loaded behind the call that -d=maymorestack makes";
+        return refuse(RefusalCode::PrivateAbi, detail.to_owned());
+    }
+    window::may_move(&window, abi, body.is_assembly(), hook.map(|hook| hook.call))?;
 
-    let flow = flow::walk(body, &window, check.as_ref().map(|found| found.check.end))?;
+    // With a call before it the check is no proof that no case of a switch begins in the window.
+    let plain = check.as_ref().filter(|found| found.hook.is_none());
+    let flow = flow::walk(body, &window, plain.map(|found| found.check.end))?;
 
     let callee_stack = match (&check, flow.leaf) {
         (Some(found), _) if found.grows => CalleeStack::Checked,

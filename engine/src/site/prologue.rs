@@ -11,6 +11,8 @@
 //! huge     mov S,guard; cmp S,-1314; je L; lea T,[rsp+Guard]; sub T,S; cmp T,F+Guard-128; jbe L        to 1.16
 //! ```
 //!
+//! Before all that, builds with `-d=maymorestack` make a call ([`super::may_more_stack`]).
+//!
 //! A check counts only if the code at L calls `runtime.morestack*`: a comparison that merely looks like one does not.
 
 use iced_x86::{
@@ -18,6 +20,7 @@ use iced_x86::{
 };
 
 use super::limits::MAX_TAIL;
+use super::may_more_stack::{self, Hook};
 use super::{Body, StackCheck};
 use crate::addr::LinkAddr;
 use crate::golang::Abi;
@@ -31,13 +34,36 @@ const STACK_PREEMPT: i64 = -1314;
 /// A stack check.
 pub(super) struct Found {
     pub(super) check: StackCheck,
-    /// Whether morestack grows the stack; on the system stack (`morestackc`) it ends the program.
+    /// Whether morestack grows the stack and the function then begins anew at its entry. On the system stack (`morestackc`)
+    /// it ends the program; behind a [`Hook`] the entry is not run again.
     pub(super) grows: bool,
+    /// The call before the check, in builds that make one.
+    pub(super) hook: Option<Hook>,
 }
 
 /// Recognises the stack check at the entry.
 pub(super) fn recognise(body: &Body<'_, '_>) -> Option<Found> {
-    let head = head(body.code, body.function.entry);
+    let entry = body.function.entry;
+    let Some(hook) = may_more_stack::recognise(body) else {
+        let (check, tail) = check_at(body, entry)?;
+        return Some(Found {
+            check,
+            grows: tail.grows && tail.restart.is_none_or(|restart| restart == entry),
+            hook: None,
+        });
+    };
+    let (check, tail) = check_at(body, hook.end)?;
+    (tail.restart == Some(hook.end)).then_some(Found {
+        check,
+        grows: false,
+        hook: Some(hook),
+    })
+}
+
+/// The stack check that begins at `start`, and the code to which it branches.
+fn check_at(body: &Body<'_, '_>, start: LinkAddr) -> Option<(StackCheck, Tail)> {
+    let offset = usize::try_from(start.offset_from(body.function.entry)?).ok()?;
+    let head = head(body.code.get(offset..)?, start);
     let mut rest = Cursor {
         instructions: &head,
     };
@@ -48,14 +74,20 @@ pub(super) fn recognise(body: &Body<'_, '_>) -> Option<Found> {
         .or_else(|| huge(&mut rest.clone(), g))
         .or_else(|| huge_before_1_17(&mut rest.clone(), g))?;
     let morestack = LinkAddr::new(branch.near_branch_target());
-    let grows = calls_morestack(body, morestack)?;
-    Some(Found {
-        check: StackCheck {
-            end: LinkAddr::new(branch.next_ip()),
-            morestack,
-        },
-        grows,
-    })
+    let tail = calls_morestack(body, morestack)?;
+    let check = StackCheck {
+        end: LinkAddr::new(branch.next_ip()),
+        morestack,
+    };
+    Some((check, tail))
+}
+
+/// The code that calls morestack.
+struct Tail {
+    /// Whether that morestack grows the stack.
+    grows: bool,
+    /// Where it jumps afterwards, if that was found.
+    restart: Option<LinkAddr>,
 }
 
 /// Whether the code begins by loading g, as compiled functions without the register ABI do.
@@ -196,9 +228,9 @@ fn jbe(instruction: &Instruction) -> Option<Instruction> {
     (instruction.mnemonic() == Mnemonic::Jbe).then_some(*instruction)
 }
 
-/// Whether the code at `tail` calls morestack, and whether that morestack grows the stack. The tail spills argument
-/// registers before the call (1.17 and later) and does nothing else.
-fn calls_morestack(body: &Body<'_, '_>, tail: LinkAddr) -> Option<bool> {
+/// The code at `tail`, if it calls morestack. It spills argument registers before the call (1.17 and later), reloads them
+/// after it, jumps back, and does nothing else.
+fn calls_morestack(body: &Body<'_, '_>, tail: LinkAddr) -> Option<Tail> {
     let offset = usize::try_from(tail.offset_from(body.function.entry)?).ok()?;
     let mut decoder = Decoder::with_ip(
         64,
@@ -216,11 +248,31 @@ fn calls_morestack(body: &Body<'_, '_>, tail: LinkAddr) -> Option<bool> {
             FlowControl::Call => {
                 let target = LinkAddr::new(instruction.near_branch_target());
                 let (name, entry) = (body.function_at)(target)?;
-                return match name {
-                    _ if entry != target => None,
-                    "runtime.morestackc" => Some(false),
-                    name => name.starts_with("runtime.morestack").then_some(true),
-                };
+                if entry != target || !name.starts_with("runtime.morestack") {
+                    return None;
+                }
+                return Some(Tail {
+                    grows: name != "runtime.morestackc",
+                    restart: restart(&mut decoder),
+                });
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Where the code behind the call of morestack jumps.
+fn restart(decoder: &mut Decoder<'_>) -> Option<LinkAddr> {
+    for _ in 0..MAX_TAIL {
+        if !decoder.can_decode() {
+            return None;
+        }
+        let instruction = decoder.decode();
+        match instruction.flow_control() {
+            FlowControl::Next if !instruction.is_invalid() => {}
+            FlowControl::UnconditionalBranch => {
+                return Some(LinkAddr::new(instruction.near_branch_target()));
             }
             _ => return None,
         }

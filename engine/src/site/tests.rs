@@ -19,6 +19,8 @@ struct Case {
     locals_map: bool,
     /// Bytes of the function that assembly branches to.
     assembly_branches: &'static [u64],
+    hashed: bool,
+    new: bool,
     depth: i32,
 }
 
@@ -32,6 +34,8 @@ fn compiled(code: &[u8]) -> Case {
         args_map: true,
         locals_map: true,
         assembly_branches: &[],
+        hashed: false,
+        new: false,
         depth: 0,
     }
 }
@@ -76,6 +80,8 @@ impl Case {
                 let from = LinkAddr::new(OTHER);
                 Some(Branch { from, to })
             },
+            hashed: self.hashed,
+            new: self.new,
             function_at: &|at| match at.get() {
                 MORESTACK..MORESTACKC => {
                     Some(("runtime.morestack_noctxt", LinkAddr::new(MORESTACK)))
@@ -142,6 +148,62 @@ fn a_check_counts_if_it_leads_to_morestack() {
             .stack_check,
         None
     );
+}
+
+/// `push rdx; call OTHER; pop rdx; cmp rsp,[r14+0x10]; jbe tail; ret; tail: call morestack; jmp` to `restart`.
+fn behind_a_hook(restart: u8) -> Vec<u8> {
+    let mut code = vec![0x52];
+    code.extend(near(&[0xe8], 1, OTHER));
+    code.extend([0x5a, 0x49, 0x3b, 0x66, 0x10, 0x76, 0x01, 0xc3]);
+    code.extend(near(&[0xe8], 14, MORESTACK));
+    code.extend([0xeb, restart.wrapping_sub(21)]);
+    code
+}
+
+#[test]
+fn the_call_before_a_check_may_move_if_morestack_comes_back_behind_it() {
+    let code = behind_a_hook(7);
+    let case = compiled(&code);
+    let site = case.find().unwrap();
+    assert_eq!((site.window_len, site.displaced.len()), (6, 2));
+    assert_eq!(site.stack_check.unwrap().end.get(), 0x40_100d);
+    // Morestack does not come back to the entry, so that room must be there at once.
+    assert_eq!(site.callee_stack, CalleeStack::Nosplit);
+    for restart in [0, 6, 8] {
+        let code = behind_a_hook(restart);
+        assert_eq!(compiled(&code).refused(), RefusalCode::DisplacedCall);
+    }
+}
+
+#[test]
+fn arguments_are_spilled_around_the_call_before_a_check() {
+    // mov [rsp+8],eax; movsd [rsp+16],xmm0; call OTHER; mov eax,[rsp+8]; movsd xmm0,[rsp+16]; mov r14,fs:[-8];
+    // cmp rsp,[r14+0x10]; jbe tail; ret; tail: call morestack; jmp behind the movsd
+    let code = |float: u8| {
+        let mut code = vec![0x89, 0x44, 0x24, 0x08, 0xf2, 0x0f, 0x11, 0x44, 0x24, 0x10];
+        code.extend(near(&[0xe8], 10, OTHER));
+        code.extend([0x8b, 0x44, 0x24, 0x08, 0xf2, 0x0f, 0x10, float, 0x24, 0x10]);
+        code.extend([0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff]);
+        code.extend([0x49, 0x3b, 0x66, 0x10, 0x76, 0x01, 0xc3]);
+        code.extend(near(&[0xe8], 41, MORESTACK));
+        code.extend([0xeb, 0x19_u8.wrapping_sub(48)]);
+        code
+    };
+    let right = code(0x44);
+    // An ABI0 function by what stands behind the call; by what stands before it, none.
+    assert_eq!(compiled(&right).refused(), RefusalCode::PrivateAbi);
+    // Another register comes back than was spilled: something else.
+    assert_eq!(compiled(&code(0x4c)).find().unwrap().stack_check, None);
+}
+
+#[test]
+fn code_that_the_program_hashes_is_refused() {
+    let code = after_window(&[0xc3]);
+    let case = Case {
+        hashed: true,
+        ..compiled(&code)
+    };
+    assert_eq!(case.refused(), RefusalCode::Fips);
 }
 
 #[test]

@@ -112,10 +112,19 @@ fn is_padding(bytes: &[u8], needed: usize) -> bool {
 }
 
 /// Refuses instructions that must not run in a trampoline (GO-COMPAT 6.5.8): such as fault, since the fault's PC would
-/// not be the function's; calls; whatever changes more than the function's own state.
-pub(super) fn may_move(window: &Window<'_>, abi: Abi, assembly: bool) -> Result<(), Refusal> {
+/// not be the function's; calls; whatever changes more than the function's own state. `hook` is the one call that may move,
+/// which a debugging option puts before the stack check ([`super::may_more_stack`]).
+pub(super) fn may_move(
+    window: &Window<'_>,
+    abi: Abi,
+    assembly: bool,
+    hook: Option<LinkAddr>,
+) -> Result<(), Refusal> {
     let mut safe = SafeBases::new(abi, assembly);
     for instruction in &window.displaced {
+        if hook == Some(LinkAddr::new(instruction.ip())) {
+            continue;
+        }
         if let Some((code, detail)) = objection(instruction, &safe) {
             return Err(Refusal::new(code, LinkAddr::new(instruction.ip()), detail));
         }

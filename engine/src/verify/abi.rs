@@ -23,7 +23,7 @@ const LOADED_WITHIN: usize = 48;
 /// Checks one hook.
 pub(super) fn check(
     original: &dyn Original,
-    program: &Program,
+    program: &Program<'_>,
     plan: &Plan,
     hook: &PlannedHook,
     findings: &mut Findings,
@@ -83,7 +83,7 @@ fn loads_r14(text: &[u8], entry: LinkAddr) -> bool {
 
 fn assembly(
     original: &dyn Original,
-    program: &Program,
+    program: &Program<'_>,
     function: &OriginalFunction<'_>,
     text: &[u8],
 ) -> Result<Abi, String> {

@@ -2,16 +2,18 @@
 //!
 //! Each displaced instruction must stand at the place that the plan's map gives, as the same bytes; only what names an
 //! address may differ, and must name the same address (or, inside the window, the new place of the same instruction). The
-//! code ends with a jump to the byte behind the window unless the window ends the function. A displaced `call` would leave
-//! a return address that is not the original one: there is no equivalent form, and it is rejected.
+//! code ends with a jump to the byte behind the window unless the window ends the function, or ends with a `call`. That call
+//! must push the return address of its original place and jump: then the callee returns behind the window, and nobody who
+//! looks at the stack sees a difference. Up to 1.17 `runtime.jmpdefer` goes back five bytes from the return address of
+//! `runtime.deferreturn` to make that call again, which is no longer there: it is rejected.
 
 use iced_x86::{Code as Op, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind};
 
 use crate::addr::RunAddr;
-use crate::plan::PlannedHook;
+use crate::plan::{Plan, PlannedHook};
 
 use super::writes::Memory;
-use super::{Findings, RejectionCode as Code};
+use super::{Findings, Original, RejectionCode as Code};
 
 /// Bytes of the jump back.
 const JUMP: u64 = 5;
@@ -27,7 +29,13 @@ struct Window<'a> {
 pub(super) type Finding = (Code, RunAddr, String, String);
 
 /// Checks one hook.
-pub(super) fn check(hook: &PlannedHook, memory: &Memory, findings: &mut Findings) {
+pub(super) fn check(
+    original: &dyn Original,
+    plan: &Plan,
+    hook: &PlannedHook,
+    memory: &Memory,
+    findings: &mut Findings,
+) {
     let span = hook.trampoline;
     let Some(new) = memory.code.range(span.reloc, span.end) else {
         findings.add(
@@ -38,7 +46,10 @@ pub(super) fn check(hook: &PlannedHook, memory: &Memory, findings: &mut Findings
         );
         return;
     };
-    let result = decode(hook).and_then(|old| Window { hook, old, new }.check());
+    let result = decode(hook).and_then(|old| {
+        callee_does_not_look_back(original, plan, &old)?;
+        Window { hook, old, new }.check()
+    });
     if let Err((code, at, found, expected)) = result {
         findings.add(code, at, found, expected);
     }
@@ -49,6 +60,37 @@ fn ends_function(instruction: &Instruction) -> bool {
         instruction.flow_control(),
         FlowControl::Return | FlowControl::UnconditionalBranch | FlowControl::IndirectBranch
     ) || instruction.mnemonic() == Mnemonic::Ud2
+}
+
+/// `call rel32`.
+fn is_call(instruction: &Instruction) -> bool {
+    instruction.code() == Op::Call_rel32_64
+}
+
+/// A displaced call must be of a function's entry, and not of one that reads the code before its return address.
+fn callee_does_not_look_back(
+    original: &dyn Original,
+    plan: &Plan,
+    old: &[Instruction],
+) -> Result<(), Finding> {
+    let Some(call) = old.iter().find(|instruction| is_call(instruction)) else {
+        return Ok(());
+    };
+    let link = plan
+        .placement
+        .slide
+        .link(RunAddr::new(call.near_branch64()));
+    let callee = original.function_at(link);
+    if callee.is_some_and(|callee| callee.entry == link && callee.name != "runtime.deferreturn") {
+        return Ok(());
+    }
+    let name = callee.map_or("no function", |callee| callee.name);
+    Err((
+        Code::Displaced,
+        RunAddr::new(call.ip()),
+        format!("a displaced call of {name}"),
+        "a callee that does not look at the code before its return address".to_owned(),
+    ))
 }
 
 /// The instructions of the window, up to one that ends the function; only fillers may follow that.
@@ -120,7 +162,11 @@ impl Window<'_> {
     /// Where the last displaced instruction ends: at the jump back, which must be right, or at the end of it all.
     fn back(&self) -> Result<RunAddr, Finding> {
         let span = self.hook.trampoline;
-        if self.old.last().is_some_and(ends_function) {
+        if self
+            .old
+            .last()
+            .is_some_and(|last| ends_function(last) || is_call(last))
+        {
             return Ok(span.end);
         }
         let wrong = |found: String| {
@@ -185,6 +231,9 @@ impl Window<'_> {
     fn instruction(&self, old: &Instruction, start: RunAddr, end: RunAddr) -> Result<(), Finding> {
         let bytes = self.bytes(start, end);
         let same = match old.flow_control() {
+            FlowControl::Call if is_call(old) && old.next_ip() == self.behind() => {
+                self.call(old, bytes, start)
+            }
             FlowControl::Call | FlowControl::IndirectCall => false,
             FlowControl::ConditionalBranch if old.is_loop() || old.is_loopcc() || is_jrcxz(old) => {
                 self.counted(old, start, end)
@@ -215,6 +264,19 @@ impl Window<'_> {
             .ok()
             .and_then(|from| self.hook.window.get(from..from.checked_add(old.len())?))
             .unwrap_or_default()
+    }
+
+    /// A call: `push qword [rip+5]`, `jmp` to the same callee, and the original return address, which is what is pushed.
+    fn call(&self, old: &Instruction, bytes: &[u8], start: RunAddr) -> bool {
+        let (push, rest) = bytes.split_at(bytes.len().min(6));
+        let (jump, back) = rest.split_at(rest.len().min(5));
+        let at = start.checked_add(push.len() as u64).unwrap_or(start);
+        let jumps = self.single(jump, at).is_some_and(|new| {
+            new.code() == Op::Jmp_rel32_64
+                && jump.first() == Some(&0xe9)
+                && new.near_branch64() == old.near_branch64()
+        });
+        push == [0xff, 0x35, 5, 0, 0, 0] && jumps && back == old.next_ip().to_le_bytes()
     }
 
     /// `jmp` or `jcc`: the same condition, the same target, in the long form without prefixes or unchanged in length.

@@ -35,6 +35,7 @@ pub(super) fn check(
         ring: plan.placement.ring.get(),
         tls_g: original.tls_g(),
         race: original.is_race(),
+        max_stack: plan.max_stack_size.map(RunAddr::get),
         known: Default::default(),
     };
     let Some(bytes) = memory.code.range(span.start, span.reloc) else {

@@ -253,7 +253,7 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
     }
     for (hook, steps) in plan.hooks.iter().zip(&depths) {
         callee::check(original, plan, hook, &mut findings);
-        displaced::check(hook, &memory, &mut findings);
+        displaced::check(original, plan, hook, &memory, &mut findings);
         depth::check(original, plan, hook, steps, &memory, &mut findings);
     }
     findings.end()?;
@@ -268,7 +268,7 @@ fn check(original: &dyn Original, plan: &Plan) -> Result<(), Vec<Rejection>> {
 fn preconditions(original: &dyn Original, plan: &Plan, findings: &mut Findings) {
     let program = program::Program::of(original);
     for hook in &plan.hooks {
-        policy::check(original, plan, hook, findings);
+        policy::check(original, &program, plan, hook, findings);
         abi::check(original, &program, plan, hook, findings);
         window::check(original, plan, hook, findings);
         targets::check(original, &program, plan, hook, findings);

@@ -17,6 +17,8 @@ pub struct OriginalFunction<'a> {
     pub args: Option<u32>,
     /// `_func.flag`; 0 where the version has none.
     pub flags: u8,
+    /// `_func.funcID`; 0 where the version has none.
+    pub func_id: u8,
     /// Whether it has a map of the pointers in its arguments.
     pub has_args_map: bool,
     /// Whether it has one of those in its locals.
@@ -31,6 +33,7 @@ impl<'a> From<&Function<'a>> for OriginalFunction<'a> {
             size: function.size,
             args: function.args,
             flags: function.flags,
+            func_id: function.func_id,
             has_args_map: function.has_args_map,
             has_locals_map: function.has_locals_map,
         }
@@ -41,12 +44,19 @@ impl<'a> From<&Function<'a>> for OriginalFunction<'a> {
 pub trait Original {
     /// Its Go version.
     fn version(&self) -> GoVersion;
+    /// The version that it is taken to be like, if its own is not known.
+    fn assumed_like(&self) -> Option<GoVersion>;
     /// What holds for that.
     fn facts(&self) -> &Facts;
     /// Built with `-race`.
     fn is_race(&self) -> bool;
+    /// The ranges `[start, end)` that its `go:fipsinfo` says are hashed.
+    fn hashed_text(&self) -> Vec<(LinkAddr, LinkAddr)>;
     /// `fs:` offset of g.
     fn tls_g(&self) -> Option<i32>;
+    /// `runtime.maxstacksize`, the variable. Taken from the image; that it is a variable which the file sets to 1 MiB is
+    /// looked at here.
+    fn max_stack_size(&self) -> Option<LinkAddr>;
     /// Bytes of a loaded, file-backed segment.
     fn bytes(&self, at: LinkAddr, len: usize) -> Option<&[u8]>;
     /// A pointer as the loader leaves it, for a slide of 0.
@@ -71,14 +81,23 @@ impl Original for Image<'_> {
     fn version(&self) -> GoVersion {
         Image::version(self)
     }
+    fn assumed_like(&self) -> Option<GoVersion> {
+        Image::assumed_like(self)
+    }
     fn facts(&self) -> &Facts {
         Image::facts(self)
     }
     fn is_race(&self) -> bool {
         Image::is_race(self)
     }
+    fn hashed_text(&self) -> Vec<(LinkAddr, LinkAddr)> {
+        Image::hashed_text(self)
+    }
     fn tls_g(&self) -> Option<i32> {
         Image::tls_g(self)
+    }
+    fn max_stack_size(&self) -> Option<LinkAddr> {
+        Image::max_stack_size(self)
     }
     fn bytes(&self, at: LinkAddr, len: usize) -> Option<&[u8]> {
         Image::bytes(self, at, len)

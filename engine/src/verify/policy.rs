@@ -1,11 +1,14 @@
-//! Whether a frame may stand above the hooked function at all: its name and flags against what is known of the Go runtime.
+//! Whether the hooked function may be touched at all: its name and flags against what is known of the Go runtime, and whether
+//! the program reads or rewrites its own code.
 //!
-//! The rows are those of [`crate::golang::policy::RULES`], which are data; how a name is compared with them is decided here
-//! again, by a matcher of its own.
+//! The rows are those of [`crate::golang::policy::RULES`], and the names those of the newest release, which are data; how a
+//! name is compared with the rows is decided here again, by a matcher of its own.
 
-use crate::golang::policy::{PSEUDO, RULES, Rule};
+use crate::golang::NEWEST;
+use crate::golang::policy::{self, PSEUDO, RULES, Rule};
 use crate::plan::{Plan, PlannedHook};
 
+use super::program::Program;
 use super::{Findings, Original, OriginalFunction, RejectionCode as Code};
 
 /// `_func.flag` of a stack's outermost frame, and of a function that writes SP as no table says (`internal/abi/symtab.go`,
@@ -17,6 +20,7 @@ const FLAGS_SINCE: u16 = 17;
 /// Checks one hook.
 pub(super) fn check(
     original: &dyn Original,
+    program: &Program<'_>,
     plan: &Plan,
     hook: &PlannedHook,
     findings: &mut Findings,
@@ -24,7 +28,9 @@ pub(super) fn check(
     let link = plan.placement.slide.link(hook.entry);
     let minor = original.version().minor;
     let reason = match original.function_at(link) {
-        Some(function) => objection(minor, &function),
+        Some(function) => {
+            objection(minor, &function).or_else(|| of_the_program(original, program, &function))
+        }
         None => Some("no function".to_owned()),
     };
     if let Some(reason) = reason {
@@ -48,6 +54,28 @@ fn objection(minor: u16, function: &OriginalFunction<'_>) -> Option<String> {
         return Some(format!("flag {name}"));
     }
     rule(minor, function.name).map(|rule| format!("{}, {:?}", rule.source, rule.ground))
+}
+
+/// What speaks against it in this program.
+fn of_the_program(
+    original: &dyn Original,
+    program: &Program<'_>,
+    function: &OriginalFunction<'_>,
+) -> Option<String> {
+    if let Some(patcher) = program.patcher {
+        return Some(format!("the program rewrites its own code: {patcher}"));
+    }
+    let size = u64::from(function.size);
+    let end = function.entry.checked_add(size).unwrap_or(function.entry);
+    if program.is_hashed(function.entry..end) {
+        return Some("the program hashes this code".to_owned());
+    }
+    let newer = original
+        .assumed_like()
+        .is_some_and(|like| like.minor == NEWEST);
+    let wrapper = original.facts().func_id_wrapper == Some(function.func_id);
+    (newer && !wrapper && policy::is_new(function.name))
+        .then(|| format!("go1.{NEWEST} has no such function"))
 }
 
 /// The row that is about this function or the one that the compiler made it of.

@@ -6,7 +6,7 @@ use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
 
 use super::{Original, OriginalFunction, callee};
 use crate::addr::LinkAddr;
-use crate::golang::{Abi, Facts};
+use crate::golang::{Abi, Facts, policy};
 
 /// A branch of assembly to somewhere outside of its own function.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -16,20 +16,29 @@ pub(super) struct Branch {
 }
 
 /// What holds for the whole program.
-pub(super) struct Program {
+pub(super) struct Program<'a> {
     /// Convention of compiled functions. 1.17 could be built without registers for arguments: then `runtime.main` begins
     /// with a load of g, as it did before.
     pub(super) compiled: Abi,
+    /// A function of a library by which the program rewrites its own functions.
+    pub(super) patcher: Option<&'a str>,
     /// Branches of assembly, by ascending target.
     branches: Vec<Branch>,
+    /// The code that the program hashes.
+    hashed: Vec<Range<LinkAddr>>,
 }
 
-impl Program {
+/// The marks around the code of the FIPS module (`cmd/link/internal/ld/fips140.go`).
+const FIPS_MARKS: [&str; 2] = ["go:textfipsstart", "go:textfipsend"];
+
+impl<'a> Program<'a> {
     /// Looks at every function of the line table once, and at the instructions of those that are assembly.
-    pub(super) fn of(original: &dyn Original) -> Self {
+    pub(super) fn of(original: &'a dyn Original) -> Self {
         let facts = original.facts();
         let mut compiled = facts.compiled_abi;
         let mut branches = Vec::new();
+        let mut patcher = None;
+        let mut marks = [None; 2];
         for function in original.functions() {
             let text = || original.bytes(function.entry, function.size as usize);
             if function.name == "runtime.main" {
@@ -43,13 +52,39 @@ impl Program {
                     compiled = Abi::Abi0;
                 }
             }
+            if policy::patcher_of(function.name).is_some() {
+                patcher = patcher.or(Some(function.name));
+            }
+            for (mark, name) in marks.iter_mut().zip(FIPS_MARKS) {
+                if function.name == name {
+                    *mark = Some(function.entry);
+                }
+            }
             if is_assembly(facts, &function) {
                 leaving(&function, text().unwrap_or_default(), &mut branches);
             }
         }
         branches.sort_unstable();
         branches.dedup_by_key(|branch| branch.to);
-        Self { compiled, branches }
+        let told = original.hashed_text().into_iter();
+        let marked = match marks {
+            [Some(start), Some(end)] => Some((start, end)),
+            _ => None,
+        };
+        let hashed = told.chain(marked).map(|(start, end)| start..end).collect();
+        Self {
+            compiled,
+            patcher,
+            branches,
+            hashed,
+        }
+    }
+
+    /// Whether the program hashes a byte of this range.
+    pub(super) fn is_hashed(&self, range: Range<LinkAddr>) -> bool {
+        self.hashed
+            .iter()
+            .any(|hashed| range.start < hashed.end && hashed.start < range.end)
     }
 
     /// A branch of assembly into this range.

@@ -25,6 +25,8 @@ pub(super) struct Spec<'a> {
     pub(super) ring: u64,
     pub(super) tls_g: Option<i32>,
     pub(super) race: bool,
+    /// `runtime.maxstacksize` in the process.
+    pub(super) max_stack: Option<u64>,
     /// Values that almost every step asks for, by phase.
     pub(super) known: [Known; 2],
 }
@@ -184,6 +186,13 @@ impl World for Spec<'_> {
                 let known = width == 8 && state.decides(nil) == Some(false);
                 return known.then_some(Shared::No);
             }
+        }
+        if let (Some(at), Some(variable), Phase::Entry) =
+            (terms.as_constant(address), self.max_stack, phase)
+            && at == variable
+        {
+            // any thread may call debug.SetMaxStack
+            return (width == 8).then_some(Shared::Yes);
         }
         let owns = self.owns_ring(terms, phase);
         let own = state.decides(owns)?;

@@ -15,7 +15,7 @@ use super::{Findings, Original, RejectionCode as Code, callee};
 /// Checks one hook.
 pub(super) fn check(
     original: &dyn Original,
-    program: &Program,
+    program: &Program<'_>,
     plan: &Plan,
     hook: &PlannedHook,
     findings: &mut Findings,

@@ -3,6 +3,7 @@
 use crate::addr::{LinkAddr, RunAddr};
 use crate::plan::{Plan, PlannedHook, Write, WriteKind};
 
+use super::guards::STACK_INITIAL;
 use super::{Findings, Original, RejectionCode as Code};
 
 /// Bytes of a jump with a 32-bit displacement.
@@ -55,6 +56,7 @@ pub(super) fn check(original: &dyn Original, plan: &Plan, findings: &mut Finding
     hooks(original, plan, &memory, findings);
     entries(original, plan, findings);
     links(original, plan, &memory, findings);
+    max_stack_size(original, plan, findings);
     fillers(plan, &memory, findings);
     memory
 }
@@ -451,6 +453,30 @@ fn links(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut F
         let new = module.moduledata.get().to_le_bytes();
         findings.check(*write.new == new, Code::Link, write.at, || {
             (format!("{:02x?}", write.new), format!("{new:02x?}"))
+        });
+    }
+}
+
+/// The variable that trampolines read is the one that bounds the program's stacks: an aligned word which the file sets to
+/// what the runtime starts with.
+fn max_stack_size(original: &dyn Original, plan: &Plan, findings: &mut Findings) {
+    let known = original.max_stack_size();
+    let expected = known.map(|at| plan.placement.slide.run(at));
+    let at = plan.max_stack_size.unwrap_or(plan.placement.code);
+    findings.check(plan.max_stack_size == expected, Code::Guards, at, || {
+        (
+            format!("runtime.maxstacksize at {:?}", plan.max_stack_size),
+            format!("at {expected:?}"),
+        )
+    });
+    if let Some(known) = known {
+        let word = original.pointer(known);
+        let sets = word == Some(STACK_INITIAL) && known.get().is_multiple_of(8);
+        findings.check(sets, Code::Guards, at, || {
+            (
+                format!("{word:x?} at {known}"),
+                format!("an aligned word that is {STACK_INITIAL:#x} in the file"),
+            )
         });
     }
 }

@@ -84,6 +84,21 @@ impl Builder {
         self.build_source(toolchain, &Source::read(source)?, mode)
     }
 
+    /// As [`build`](Self::build), with one more flag for the compiler, for the standard library too where that can be said
+    /// (1.10 and later).
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(
+        &self,
+        toolchain: &Toolchain,
+        source: &Path,
+        mode: Mode,
+        flag: &'static str,
+    ) -> Result<PathBuf> {
+        self.build_flags(toolchain, &Source::read(source)?, mode, Some(flag))
+    }
+
     /// The program of these sources, built when it is not there yet.
     ///
     /// # Errors
@@ -94,12 +109,25 @@ impl Builder {
         source: &Source,
         mode: Mode,
     ) -> Result<PathBuf> {
+        self.build_flags(toolchain, source, mode, None)
+    }
+
+    fn build_flags(
+        &self,
+        toolchain: &Toolchain,
+        source: &Source,
+        mode: Mode,
+        flag: Option<&'static str>,
+    ) -> Result<PathBuf> {
         let version = toolchain.version();
         let name = &source.name;
-        let flags = match mode.flags(version) {
+        let mut flags = match mode.flags(version) {
             Ok(flags) => flags,
             Err(reason) => bail!("{version} has no mode {mode}: {reason}"),
         };
+        if let Some(flag) = flag {
+            flags.compile_all_with(flag);
+        }
         let c_tools = match mode.needs_c(version) {
             true => c_tools::identity()?,
             false => "",

@@ -259,6 +259,12 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// One more flag for the compiler, for all packages.
+    pub(super) fn compile_all_with(&mut self, flag: &'static str) {
+        self.gc.push(flag);
+        self.gc_std = true;
+    }
+
     fn cgo(&mut self, source: &'static str) {
         self.env.push(("CGO_ENABLED", "1"));
         self.added = Some(source);

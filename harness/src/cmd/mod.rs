@@ -5,6 +5,7 @@ pub mod emulate;
 pub mod gostd;
 pub mod layouts;
 pub mod matrix;
+pub mod policy;
 pub mod qualify;
 pub mod release_check;
 pub mod replay;

@@ -202,18 +202,12 @@ fn ended_strangely(done: &Outcome, proved: bool) -> Option<String> {
 fn wrong_stream(machine: &mut Machine<'_>, done: &Outcome, means: Means<'_>) -> Option<Answer> {
     let (text, totals) = write_stream(machine, means.known);
     let found = Counted::from(&totals);
-    let run = Finished {
-        pid: machine.pid() as u32,
-        end: match machine.ending() {
-            Some(Ending::Status(status)) => End::Status(status),
-            Some(Ending::Signal(signal)) => End::Signal(signal),
-            None => End::TimedOut,
-        },
-        stdout: Vec::new(),
-        stderr: Vec::new(),
-        load: None,
-        elapsed: std::time::Duration::ZERO,
+    let end = match machine.ending() {
+        Some(Ending::Status(status)) => End::Status(status),
+        Some(Ending::Signal(signal)) => End::Signal(signal),
+        None => End::TimedOut,
     };
+    let run = Finished::new(machine.pid() as u32, end);
     let judged = stream::judge(
         text.as_bytes(),
         stream::Context {

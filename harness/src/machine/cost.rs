@@ -45,6 +45,8 @@ pub enum Path {
     Restart,
     /// When the stack has no room for a frame.
     NoRoom,
+    /// When the call is too deep in the stack for a frame.
+    Deep,
     /// When there is no goroutine.
     NoG,
     /// On the signal stack.
@@ -53,12 +55,13 @@ pub enum Path {
 
 impl Path {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Entry,
         Self::Exit,
         Self::ExitRingFull,
         Self::Restart,
         Self::NoRoom,
+        Self::Deep,
         Self::NoG,
         Self::Gsignal,
     ];
@@ -80,6 +83,7 @@ impl Machine<'_> {
         let (span, entry, abi) = (hook.trampoline, hook.entry, hook.abi);
         let geometry = plan.placement.geometry;
         let rings = plan.placement.ring;
+        let max_stack = plan.max_stack_size;
         let start = match path {
             Path::Exit | Path::ExitRingFull => span.thunk,
             _ => entry,
@@ -115,6 +119,10 @@ impl Machine<'_> {
             Path::NoRoom => {
                 let lo = RunAddr::new(g.wrapping_add(u64::from(offsets.g_stack_lo)));
                 self.write(lo, &regs.rsp.wrapping_sub(16).to_le_bytes())?;
+            }
+            Path::Deep => {
+                let limit = max_stack.ok_or_else(|| wrong("no runtime.maxstacksize"))?;
+                self.write(limit, &[0; 8])?;
             }
             Path::NoG => {
                 regs.r14 = 0;

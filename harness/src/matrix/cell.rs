@@ -20,7 +20,7 @@ use crate::cache;
 use crate::events;
 use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::{Ready, Scenario};
-use crate::qualify::{self, Request, Subject};
+use crate::qualify::{self, RELOCATION, Request, Subject};
 use crate::report::{Report, Section, Skipped};
 use crate::testbins::{Case, Expected};
 use crate::toolchain::Toolchains;
@@ -32,8 +32,6 @@ const TIMEOUT: u64 = 120;
 const REQUESTS: u32 = 20;
 /// Failing checks of a test program that its reason lists.
 const SHOWN: usize = 4;
-/// The name of the section with the relocations.
-const RELOCATION: &str = "relocation";
 
 /// What all cells share.
 #[derive(Clone, Debug)]
@@ -300,6 +298,9 @@ pub fn check(
             seed: bench.seed,
             // Once a cell, together with the first program.
             relocation: number == 0,
+            // Once a cell as well: it doubles the runs.
+            fips: number == 0,
+            masks: Vec::new(),
             exit: Some(case.exit),
             expected,
         };
@@ -322,7 +323,7 @@ pub fn check(
                 cache::remove_tree(&place)
                     .with_context(|| format!("remove {}", place.display()))?;
             }
-            Verdict::NotQualified(why) => reasons.push(failure(&case.name, why, &one, &place)),
+            verdict => reasons.push(failure(&case.name, verdict, &one, &place)),
         }
         unmet.extend(
             one.skipped
@@ -478,8 +479,8 @@ fn behaviour(name: &str, report: &Report, skipped: Vec<Skipped>) -> Behaviour {
 }
 
 /// What is wrong with one test program, its first failing checks, and the command that shows more.
-fn failure(name: &str, why: &[String], report: &Report, place: &Path) -> String {
-    let mut text = format!("{name}: {}", why.join("; "));
+fn failure(name: &str, verdict: &Verdict, report: &Report, place: &Path) -> String {
+    let mut text = format!("{name}: {verdict}");
     let failures = report.sections.iter().flat_map(|section| &section.failures);
     for failure in failures.take(SHOWN) {
         text += &format!("\n  {}: {}", failure.what, failure.answer);

@@ -14,7 +14,7 @@ use crate::cells::kept::{Kept, Key};
 pub type Finished = cells::run::Finished<Cell, CellReport>;
 
 /// Name and version of the form of the matrix's `report.json`; the version is raised with every change of it.
-pub const SCHEMA: &str = "gondwana.matrix/1";
+pub const SCHEMA: &str = "gondwana.matrix/2";
 
 /// The form of `report.json`.
 #[derive(serde::Serialize)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-pub mod process;
+pub mod memory;
+pub mod output;
 pub mod relocation;
 pub mod stream;
 

@@ -1,7 +1,8 @@
 //! A monitoring stream, and the run that it describes -> [`Finding`]s.
 //!
 //! Re-derives everything from the lines: counts per hook against the end line, nesting of each goroutine's calls, order
-//! of each thread's returns, times within the run. Losses are never hidden: what they make undecidable is inconclusive.
+//! of each M's returns (a thread has no id before `minit`), times within the run, records that hooks published against
+//! those that arrived. Losses are never hidden: what they make undecidable is inconclusive.
 
 mod nesting;
 
@@ -44,6 +45,8 @@ pub struct Judged {
     pub end: Option<End>,
     /// What each hook did, by id.
     pub fired: Vec<Fired>,
+    /// Spans whose nesting was not looked at: there were too many.
+    pub unlooked: u64,
 }
 
 /// What the harness knows about the run besides its stream.
@@ -65,6 +68,7 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
         header: None,
         end: None,
         fired: Vec::new(),
+        unlooked: 0,
     };
     let reader = match StreamReader::new(input) {
         Ok(reader) => reader,
@@ -103,8 +107,10 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
 struct Lines {
     spans: Vec<u64>,
     times: (u64, u64),
-    /// When each thread returned last.
-    threads: BTreeMap<u64, u64>,
+    /// Records that the lines stand for: with raw words a call has three.
+    records: u64,
+    /// When the last call on each M returned.
+    ms: BTreeMap<u64, u64>,
     kept: Vec<nesting::Call>,
     dropped: u64,
     order: Option<String>,
@@ -116,7 +122,8 @@ impl Lines {
         Self {
             spans: vec![0; hooks],
             times,
-            threads: BTreeMap::new(),
+            records: 0,
+            ms: BTreeMap::new(),
             kept: Vec::new(),
             dropped: 0,
             order: None,
@@ -139,13 +146,12 @@ impl Lines {
                 )
             });
         }
-        let last = self.threads.insert(span.tid, end).unwrap_or(0);
+        self.records += if span.args.is_some() { 3 } else { 1 };
+        let last = self.ms.insert(span.m, end).unwrap_or(0);
         if end < last {
             self.order.get_or_insert_with(|| {
-                format!(
-                    "thread {} returned at {end} after it had returned at {last}",
-                    span.tid
-                )
+                let (m, tid) = (span.m, span.tid);
+                format!("M {m} (thread {tid}) returned at {end} after it had returned at {last}")
             });
         }
         if self.kept.len() < NESTING_LIMIT {
@@ -153,6 +159,51 @@ impl Lines {
         } else {
             self.dropped += 1;
         }
+    }
+}
+
+/// Whether calls that have no span can have none: for whole programs, of which nothing else is known.
+///
+/// A call without a span did not return, or its record was dropped before it was published. What bytes and counts prove:
+/// initialisers have returned when `main.main` is entered (runtime/proc.go, `main`), and of functions that are called again
+/// and again some call returns before the program ends by itself. One call each may be the last one: then nothing was seen
+/// of what hooks do at a return.
+#[must_use]
+pub fn returns(judged: &Judged, ended_by_itself: bool) -> Finding {
+    let fired = || judged.fired.iter().filter(|hook| hook.entered > 0);
+    let initialiser = |name: &str| {
+        let last = name.rsplit_once(".init").map(|(_, last)| last);
+        last.is_some_and(|last| {
+            let number = last.strip_prefix('.').unwrap_or("0");
+            number.bytes().all(|b| b.is_ascii_digit()) && (last.is_empty() || last.starts_with('.'))
+        })
+    };
+    let lost = judged.end.as_ref().map_or(0, |end| end.lost);
+    let stuck = fired().find(|hook| initialiser(&hook.name) && hook.entered > hook.spans);
+    let in_main = fired().any(|hook| hook.name == "main.main");
+    let again = fired().max_by_key(|hook| hook.entered);
+    let answer = match (stuck, again) {
+        (Some(hook), _) if in_main && lost == 0 => Answer::Diverge(format!(
+            "{} has {} calls and {} spans, although main.main was entered",
+            hook.name, hook.entered, hook.spans
+        )),
+        (_, Some(most)) if lost == 0 && fired().all(|hook| hook.spans == 0) => {
+            if most.entered > 1 && ended_by_itself {
+                let name = &most.name;
+                Answer::Diverge(format!(
+                    "{} calls of {name}, and no span of any hook",
+                    most.entered
+                ))
+            } else {
+                let why = "no hooked call returned: what hooks do at a return was not seen";
+                Answer::Inconclusive(why.to_owned())
+            }
+        }
+        _ => Answer::Agree,
+    };
+    Finding {
+        what: "calls without a span".to_owned(),
+        answer,
     }
 }
 
@@ -166,7 +217,7 @@ impl Judged {
 
     fn order(&mut self, order: Option<String>, time: Option<String>) {
         self.say(
-            "order of each thread",
+            "order of each M",
             order.map_or(Answer::Agree, Answer::Diverge),
         );
         self.say(
@@ -176,13 +227,10 @@ impl Judged {
     }
 
     fn nesting(&mut self, lines: &mut Lines) -> nesting::Callers {
-        let (answer, callers) = match (nesting::check(&mut lines.kept), lines.dropped) {
-            (Err(what), _) => (Answer::Diverge(what), nesting::Callers::new()),
-            (Ok(callers), 0) => (Answer::Agree, callers),
-            (Ok(callers), dropped) => {
-                let why = format!("{dropped} spans were not looked at");
-                (Answer::Inconclusive(why), callers)
-            }
+        self.unlooked = lines.dropped;
+        let (answer, callers) = match nesting::check(&mut lines.kept) {
+            Err(what) => (Answer::Diverge(what), nesting::Callers::new()),
+            Ok(callers) => (Answer::Agree, callers),
         };
         self.say("nesting of each goroutine", answer);
         callers
@@ -244,6 +292,15 @@ impl Judged {
             Answer::Agree
         };
         self.say("losses", losses);
+        let arrived = lines.records.saturating_add(end.malformed);
+        let records = match end.published.cmp(&arrived) {
+            std::cmp::Ordering::Equal => Answer::Agree,
+            _ => Answer::Diverge(format!(
+                "the hooks published {} records, {arrived} arrived",
+                end.published
+            )),
+        };
+        self.say("records", records);
         for expected in context.expected {
             self.expect(expected, &end);
         }
@@ -278,7 +335,7 @@ impl Judged {
                 "expected {} calls and {} abandoned, got {spans} and {abandoned}",
                 expected.spans, expected.abandoned
             );
-            let unseen = end.skipped.no_room;
+            let unseen = end.skipped.no_room.saturating_add(end.skipped.deep);
             match unseen {
                 0 => Answer::Diverge(what),
                 _ => Answer::Inconclusive(format!("{what}; {unseen} calls ran without their hook")),

@@ -1,27 +1,33 @@
 //! A program -> its [`Report`]: makes the checks in their order, and nothing that they do not need.
 //!
 //! 1. `relocation`: every hookable function's window in Unicorn.
-//! 2. `native`: the program unhooked twice and hooked once; output, end and stream.
+//! 2. `native`: the program unhooked and hooked; end, output, stream and memory.
 
 mod native;
 mod relocation;
+pub mod runs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use gondwana_engine::image::Image;
-use gondwana_engine::site::{Finder, Refusal, Site};
+use gondwana_engine::site::{self, Finder, Refusal, Site};
 use gondwana_engine::spec::HookSpec;
 use sha2::{Digest, Sha256};
 
 use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::Scenario;
+use crate::oracle::stream;
 use crate::report::{self, Program, Refused, Report, Skipped};
 use crate::testbins::Expected;
-use crate::verdict::{Evidence, Verdict};
+use crate::verdict::Verdict;
 
 pub use native::replay as replay_native;
+pub use relocation::NAME as RELOCATION;
+
+/// Names of the functions that a program checks in FIPS mode begin with this.
+const FIPS_CODE: &str = "crypto/internal/fips140/";
 
 /// The hooks if no pattern is given.
 pub const DEFAULT_PATTERN: &str = "main.*";
@@ -43,6 +49,10 @@ pub struct Request {
     pub seed: u64,
     /// Whether the whole program's relocation is checked.
     pub relocation: bool,
+    /// Whether a program with FIPS code is also run in FIPS mode.
+    pub fips: bool,
+    /// Regular expressions for what is not compared in the program's output.
+    pub masks: Vec<String>,
     /// The exit status of the unhooked program, where that is known.
     pub exit: Option<i32>,
     /// What the stream must say, where that is known.
@@ -70,6 +80,7 @@ impl<'d> Subject<'d> {
     /// It is no Go program.
     pub fn of(name: &str, data: &'d [u8]) -> Result<Self> {
         let image = Image::parse(data).with_context(|| name.to_owned())?;
+        site::admit(&image).with_context(|| name.to_owned())?;
         let (sites, refusals) = decide(&image);
         Ok(Self {
             name: name.to_owned(),
@@ -129,18 +140,10 @@ pub fn check(
     std::fs::create_dir_all(&request.out)
         .with_context(|| format!("create {}", request.out.display()))?;
 
-    let mut evidence = Evidence::default();
     let mut skipped: Vec<Skipped> = Vec::new();
     let mut sections = Vec::new();
     if request.relocation {
-        let section = relocation::section(
-            image,
-            sites,
-            request,
-            &mut evidence,
-            &mut skipped,
-            &mut progress,
-        )?;
+        let section = relocation::section(image, sites, request, &mut skipped, &mut progress)?;
         sections.push(section);
         skipped.push(refused(subject));
     } else {
@@ -150,15 +153,30 @@ pub fn check(
             why: "relocation was not asked for".to_owned(),
         });
     }
-    let native = native::sections(request, &patterns, &subject.sha256, &mut progress)?;
+    let fips = image
+        .functions()
+        .iter()
+        .any(|function| function.name.starts_with(FIPS_CODE));
+    if fips && !request.fips {
+        skipped.push(Skipped {
+            what: "runs in FIPS mode".to_owned(),
+            count: 1,
+            why: "they were not asked for".to_owned(),
+        });
+    }
+    let native = native::sections(
+        request,
+        &patterns,
+        &subject.sha256,
+        fips && request.fips,
+        &mut progress,
+    )?;
     sections.extend(native.sections);
     skipped.extend(native.skipped);
-    for section in &sections {
-        evidence.counts += section.counts;
-    }
-    if !request.patterns.is_empty() {
-        evidence.never_fired = never_fired(&patterns, &native.hooks)?;
-    }
+    let conclusions = sections
+        .iter()
+        .map(|section| (section.name.as_str(), &section.conclusion));
+    let verdict = Verdict::of(conclusions);
     let report = Report {
         schema: report::SCHEMA.to_owned(),
         program: Program {
@@ -188,7 +206,7 @@ pub fn check(
             })
             .collect(),
         skipped,
-        verdict: Verdict::of(&evidence),
+        verdict,
     };
     write(&report, &request.out)?;
     Ok(report)
@@ -236,6 +254,19 @@ fn never_fired(patterns: &[String], hooks: &[report::Hook]) -> Result<Vec<String
         }
     }
     Ok(silent)
+}
+
+/// What a stream counted, for people.
+fn stream_note(judged: &stream::Judged) -> String {
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    judged.end.as_ref().map_or("no end line".to_owned(), |end| {
+        let (entered, spans) = (sum(&end.entered), sum(&end.spans));
+        format!(
+            "{entered} calls entered, {spans} spans, {} without a return, {} lost",
+            entered.saturating_sub(spans).saturating_sub(end.lost),
+            end.lost
+        )
+    })
 }
 
 /// SHA-256 as text.

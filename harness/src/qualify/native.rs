@@ -1,27 +1,27 @@
-//! The sections `output` and `stream`: the program unhooked twice, then hooked.
+//! The sections `exit`, `output`, `stream` and `memory`: the program unhooked and hooked; and once more in FIPS mode, if it
+//! has code that checks itself there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use gondwana_engine::event::Header;
 
-use super::Request;
-use crate::executor::native::hooked::{self, Agent};
-use crate::executor::native::process::{self, Finished};
-use crate::oracle::{Finding, process as output, stream};
+use super::runs::{self, Runs};
+use super::{Request, stream_note};
+use crate::executor::native::hooked::Agent;
+use crate::executor::native::process::{Finished, Scenario};
+use crate::oracle::{Finding, output, stream};
 use crate::report::case::{self, Case, Native};
-use crate::report::{Hook, Section, Skipped};
-use crate::testbins::Expected;
+use crate::report::{Hook, Part, Section, Skipped};
 
-/// How long the agent may take to end after the program.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The directory of the one native case.
+/// The directory of the case of the plain runs.
 const CASE: &str = "cases/native";
+/// The directory of the case of the runs in FIPS mode.
+const CASE_FIPS: &str = "cases/native-fips140";
+/// The variable with the runtime's settings, and the one that turns FIPS mode on (Go 1.24, crypto/internal/fips140/check:
+/// the program then hashes its own code between `go:textfipsstart` and `go:textfipsend`).
+const GODEBUG: &str = "GODEBUG";
+const FIPS: &str = "fips140=on";
 
 /// What the native runs gave.
 pub(super) struct Outcome {
@@ -31,18 +31,20 @@ pub(super) struct Outcome {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// The three runs, judged.
-struct Runs {
-    output: Vec<Finding>,
-    stream: stream::Judged,
-    hooked: Finished,
-    unhooked: [Finished; 2],
+/// Runs in one setting, with what is said of them.
+struct Group {
+    /// Stands before what is said, if there is more than one setting.
+    label: &'static str,
+    runs: Runs,
+    case: Option<String>,
 }
 
+/// Makes all runs. `fips`: whether the program has FIPS code.
 pub(super) fn sections(
     request: &Request,
     patterns: &[String],
     sha256: &str,
+    fips: bool,
     progress: &mut impl FnMut(&str),
 ) -> Result<Outcome> {
     let program = request
@@ -53,33 +55,92 @@ pub(super) fn sections(
         program,
         sha256: sha256.to_owned(),
         patterns: patterns.to_owned(),
+        masks: request.masks.clone(),
         scenario: request.scenario.clone(),
     };
-    let stream_file = request.out.join("stream.ndjson");
-    let mut runs = run(
+    let mut groups = vec![group(
+        request,
+        native.clone(),
+        "",
+        "stream.ndjson",
+        CASE,
+        progress,
+    )?];
+    if fips {
+        let native = Native {
+            scenario: in_fips_mode(&native.scenario),
+            ..native
+        };
+        let mut progress = |what: &str| progress(&format!("{FIPS}: {what}"));
+        let file = "stream-fips140.ndjson";
+        groups.push(group(
+            request,
+            native,
+            FIPS,
+            file,
+            CASE_FIPS,
+            &mut progress,
+        )?);
+    }
+    outcome(request, patterns, &groups)
+}
+
+/// The scenario with FIPS mode on, other settings of the runtime kept.
+fn in_fips_mode(scenario: &Scenario) -> Scenario {
+    let mut scenario = scenario.clone();
+    let own = scenario.env.iter().rev().find(|(name, _)| name == GODEBUG);
+    let settings = match own {
+        Some((_, settings)) => settings.clone(),
+        None => std::env::var(GODEBUG).unwrap_or_default(),
+    };
+    let comma = if settings.is_empty() { "" } else { "," };
+    // The last of equal settings counts (runtime/runtime1.go, parsegodebug).
+    scenario
+        .env
+        .push((GODEBUG.to_owned(), format!("{settings}{comma}{FIPS}")));
+    scenario
+}
+
+fn group(
+    request: &Request,
+    native: Native,
+    label: &'static str,
+    stream_file: &str,
+    place: &str,
+    progress: &mut impl FnMut(&str),
+) -> Result<Group> {
+    let stream_file = request.out.join(stream_file);
+    let mut runs = runs::make(
         &native,
         &request.agent,
         &stream_file,
         &request.expected,
         progress,
     )?;
-    if let Some(promised) = request.exit {
-        let [first, _] = &runs.unhooked;
-        runs.output.push(output::judge_exit(promised, first));
+    if let Some(promised) = request.exit
+        && let Some(first) = runs.settled.unhooked.first()
+    {
+        let finding = output::judge_exit(promised, first);
+        runs.settled.output.exit.push(finding);
     }
+    let is_bad = |finding: &Finding| !finding.answer.agrees();
     let failed = runs
-        .output
-        .iter()
+        .settled
+        .findings()
         .chain(&runs.stream.findings)
-        .any(|f| !f.answer.agrees());
+        .any(is_bad);
     if failed {
-        case::write(&request.out, CASE, &Case::Native(Box::new(native)))?;
-        keep(&request.out.join(CASE), &runs)?;
+        case::write(&request.out, place, &Case::Native(Box::new(native)))?;
+        keep(&request.out.join(place), &runs)?;
     }
-    Ok(outcome(&runs, failed.then_some(CASE)))
+    Ok(Group {
+        label,
+        runs,
+        case: failed.then(|| place.to_owned()),
+    })
 }
 
-/// Runs a case again: the answers of its output and its stream.
+/// Runs a case again: its answers.
 ///
 /// # Errors
 /// When the program is not what it was, or cannot be run.
@@ -93,123 +154,137 @@ pub fn replay(native: &Native, agent: &Agent) -> Result<Vec<Finding>> {
         );
     }
     let dir = tempfile::tempdir().context("make a directory for the stream")?;
-    let runs = run(
-        native,
-        agent,
-        &dir.path().join("stream.ndjson"),
-        &[],
-        &mut |_| {},
-    )?;
+    let stream = dir.path().join("stream.ndjson");
+    let runs = runs::make(native, agent, &stream, &[], &mut |_| {})?;
     Ok(runs
-        .output
-        .into_iter()
-        .chain(runs.stream.findings)
+        .settled
+        .findings()
+        .chain(&runs.stream.findings)
+        .cloned()
         .collect())
 }
 
-fn run(
-    native: &Native,
-    agent: &Agent,
-    stream_file: &Path,
-    expected: &[Expected],
-    progress: &mut impl FnMut(&str),
-) -> Result<Runs> {
-    let scenario = &native.scenario;
-    let unhooked = || {
-        let mut command = Command::new(&native.program);
-        command.args(&scenario.args);
-        process::run(command, scenario)
+fn outcome(request: &Request, patterns: &[String], groups: &[Group]) -> Result<Outcome> {
+    let hooks = groups
+        .first()
+        .map_or(Vec::new(), |group| hooks(&group.runs.stream));
+    // Without patterns nobody asked for a hook that must fire.
+    let silent = match request.patterns.is_empty() {
+        true => Vec::new(),
+        false => super::never_fired(patterns, &hooks)?,
     };
-    progress("running unhooked");
-    let first = unhooked()?;
-    progress("running unhooked again");
-    let second = unhooked()?;
-    progress("running hooked");
-    match std::fs::remove_file(stream_file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("remove {}", stream_file.display()));
+    let section = |name: &str, part: fn(&Runs) -> (String, &[Finding])| {
+        let parts: Vec<Part<'_>> = groups
+            .iter()
+            .map(|group| {
+                let (note, findings) = part(&group.runs);
+                let colon = if group.label.is_empty() { "" } else { ": " };
+                Part {
+                    note: format!("{}{colon}{note}", group.label),
+                    findings,
+                    open: Vec::new(),
+                    case: group.case.clone(),
+                }
+            })
+            .collect();
+        (name.to_owned(), parts)
+    };
+    let mut sections = vec![
+        section("exit", |runs| (times(runs), &runs.settled.output.exit)),
+        section("output", |runs| (masked(runs), &runs.settled.output.output)),
+        section("stream", |runs| {
+            (stream_note(&runs.stream), &runs.stream.findings)
+        }),
+        section("memory", |runs| {
+            (
+                runs.settled.memory.note.clone(),
+                &runs.settled.memory.findings,
+            )
+        }),
+    ];
+    for (name, parts) in &mut sections {
+        if let ("stream", Some(part)) = (name.as_str(), parts.first_mut()) {
+            part.open = silent
+                .iter()
+                .map(|pattern| format!("hook `{pattern}` never fired"))
+                .collect();
         }
-        _ => {}
     }
-    let begun = now();
-    let command = agent.command(
-        &native.program,
-        &native.patterns,
-        stream_file,
-        &scenario.args,
-    );
-    let hooked = process::run(command, scenario)?;
-    hooked::wait_for_end(stream_file, PATIENCE);
-    let ended = now();
-    let context = stream::Context {
-        run: &hooked,
-        times: (begun, ended),
-        expected,
-    };
-    let stream = match File::open(stream_file) {
-        Ok(file) => stream::judge(BufReader::new(file), context),
-        // No stream is a stream without a line.
-        Err(_) => stream::judge(std::io::empty(), context),
-    };
-    if let Some(reason) = stream.header.as_ref().and_then(cannot_hook) {
-        bail!("cannot run the program hooked: {reason}");
-    }
-    Ok(Runs {
-        output: output::judge([&first, &second], &hooked),
-        stream,
-        hooked,
-        unhooked: [first, second],
+    Ok(Outcome {
+        sections: sections
+            .iter()
+            .map(|(name, parts)| Section::of(name, parts))
+            .collect(),
+        deviations: groups
+            .first()
+            .and_then(|group| group.runs.stream.header.as_ref())
+            .map_or_else(Vec::new, |header| header.deviations.clone()),
+        skipped: groups
+            .iter()
+            .flat_map(|group| skipped(&group.runs))
+            .collect(),
+        hooks,
     })
 }
 
-/// Why this machine cannot run programs hooked, which says nothing about the hooks.
-fn cannot_hook(header: &Header) -> Option<String> {
-    let reason = header.reason.as_ref()?;
-    ["not-permitted", "output", "system"]
-        .contains(&reason.code.as_str())
-        .then(|| reason.message.clone())
+fn times(runs: &Runs) -> String {
+    let millis = |run: &Finished| format!("{} ms", run.elapsed.as_millis());
+    let unhooked: Vec<String> = runs.settled.unhooked.iter().map(millis).collect();
+    format!(
+        "unhooked {}; hooked {}",
+        unhooked.join(", "),
+        millis(&runs.hooked)
+    )
 }
 
-fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
-    let millis = |run: &Finished| run.elapsed.as_millis();
-    let [first, second] = &runs.unhooked;
-    let output = Section::of_findings(
-        "output",
-        format!(
-            "unhooked {} ms, {} ms; hooked {} ms",
-            millis(first),
-            millis(second),
-            millis(&runs.hooked)
-        ),
-        &runs.output,
-        case,
-    );
+fn masked(runs: &Runs) -> String {
+    match runs.settled.output.masked.as_str() {
+        "" => format!("the same in {} unhooked runs", runs.settled.unhooked.len()),
+        masked => format!("{} unhooked runs; {masked}", runs.settled.unhooked.len()),
+    }
+}
+
+/// What was not seen of these runs.
+fn skipped(runs: &Runs) -> Vec<Skipped> {
     let end = runs.stream.end.as_ref();
-    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
-    let note = end.map_or("no end line".to_owned(), |end| {
-        let (entered, spans) = (sum(&end.entered), sum(&end.spans));
-        format!(
-            "{entered} calls entered, {spans} spans, {} without a return, {} lost",
-            entered.saturating_sub(spans).saturating_sub(end.lost),
-            end.lost
-        )
-    });
-    let stream = Section::of_findings("stream", note, &runs.stream.findings, case);
-    let skipped = end.map_or(Vec::new(), |end| {
-        [
+    let counts = end.map_or(Vec::new(), |end| {
+        vec![
             (end.lost, "calls", "their spans were lost: the ring was full"),
             (end.skipped.no_room, "calls", "ran without their hook: too little stack (the restart after stack growth is hooked)"),
             (end.skipped.no_g, "calls", "ran without their hook: outside of any goroutine"),
             (end.skipped.gsignal, "calls", "ran without their hook: on the signal stack"),
+            (end.skipped.deep, "calls", "ran without their hook: too deep in the stack"),
         ]
-        .into_iter()
-        .filter(|(count, ..)| *count > 0)
-        .map(|(count, what, why)| Skipped { what: what.to_owned(), count, why: why.to_owned() })
-        .collect()
     });
-    let header = runs.stream.header.as_ref();
+    let short = u64::from(runs.settled.memory.short);
+    counts
+        .into_iter()
+        .chain([
+            (
+                runs.stream.unlooked,
+                "spans",
+                "their nesting was not looked at: too many",
+            ),
+            (
+                short,
+                "trend of memory",
+                "a run took less than a second: its greatest memory alone was compared",
+            ),
+        ])
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, what, why)| Skipped {
+            what: what.to_owned(),
+            count,
+            why: why.to_owned(),
+        })
+        .collect()
+}
+
+/// What each hook did.
+fn hooks(judged: &stream::Judged) -> Vec<Hook> {
+    let header = judged.header.as_ref();
     let name = |id: Option<u32>| {
-        let fired = id.and_then(|id| runs.stream.fired.get(id as usize));
+        let fired = id.and_then(|id| judged.fired.get(id as usize));
         fired.map_or_else(String::new, |fired| fired.name.clone())
     };
     let callers = |fired: &stream::Fired| {
@@ -219,8 +294,7 @@ fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
         }
         callers
     };
-    let hooks = runs
-        .stream
+    judged
         .fired
         .iter()
         .enumerate()
@@ -237,23 +311,14 @@ fn outcome(runs: &Runs, case: Option<&str>) -> Outcome {
                 inlined: hook.map_or(0, |hook| hook.inlined),
             }
         })
-        .collect();
-    Outcome {
-        sections: vec![output, stream],
-        hooks,
-        deviations: header.map_or_else(Vec::new, |header| header.deviations.clone()),
-        skipped,
-    }
+        .collect()
 }
 
 /// Keeps what the runs wrote beside their case.
 fn keep(dir: &Path, runs: &Runs) -> Result<()> {
-    let [first, second] = &runs.unhooked;
-    for (name, run) in [
-        ("unhooked-1", first),
-        ("unhooked-2", second),
-        ("hooked", &runs.hooked),
-    ] {
+    let unhooked = runs.settled.unhooked.iter().enumerate();
+    let named = unhooked.map(|(index, run)| (format!("unhooked-{}", index + 1), run));
+    for (name, run) in named.chain([("hooked".to_owned(), &runs.hooked)]) {
         for (stream, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
             let file = dir.join(format!("{name}.{stream}"));
             std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
@@ -262,36 +327,29 @@ fn keep(dir: &Path, runs: &Runs) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds since 1970.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(since.as_nanos()).ok())
-        .unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
-        let header = |reason: &str| -> Header {
-            let text = format!(
-                r#"{{"schema":"gondwana.stream","version":2,"hooked":false,{reason}
-                "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[],"unmatched":[]}}"#
-            );
-            serde_json::from_str(&text).unwrap()
+    fn fips_mode_is_added_to_the_settings_that_are_there() {
+        let of = |env: &[(&str, &str)]| {
+            let env = env
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
+            let scenario = Scenario {
+                env,
+                ..Scenario::default()
+            };
+            in_fips_mode(&scenario).env.last().cloned()
         };
-        let reason = |code: &str| format!(r#""reason":{{"code":"{code}","message":"why"}},"#);
+        let set = |value: &str| Some((GODEBUG.to_owned(), value.to_owned()));
+        assert_eq!(of(&[(GODEBUG, "gctrace=1")]), set("gctrace=1,fips140=on"));
         assert_eq!(
-            cannot_hook(&header(&reason("not-permitted"))).as_deref(),
-            Some("why")
+            of(&[(GODEBUG, "a=1"), ("X", "y"), (GODEBUG, "b=2")]),
+            set("b=2,fips140=on")
         );
-        for code in ["rejected", "plan", "memory-differs", "nothing-hookable"] {
-            assert_eq!(cannot_hook(&header(&reason(code))), None);
-        }
-        assert_eq!(cannot_hook(&header("")), None);
+        assert_eq!(of(&[(GODEBUG, "")]), set("fips140=on"));
     }
 }

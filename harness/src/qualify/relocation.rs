@@ -8,8 +8,10 @@ use super::Request;
 use crate::executor::unicorn::program;
 use crate::report::case::{self, Case};
 use crate::report::{Failure, Section, Skipped};
-use crate::verdict::{Counts, Evidence};
+use crate::verdict::{Conclusion, Counts, Kind};
 
+/// The section's name.
+pub const NAME: &str = "relocation";
 /// Failing cases that get a directory.
 const CASES: usize = 20;
 
@@ -17,7 +19,6 @@ pub(super) fn section(
     image: &Image<'_>,
     sites: &[Site<'_>],
     request: &Request,
-    evidence: &mut Evidence,
     skipped: &mut Vec<Skipped>,
     progress: &mut impl FnMut(&str),
 ) -> Result<Section> {
@@ -45,14 +46,19 @@ pub(super) fn section(
             why: format!("their windows cannot be moved ({first} for one: {why})"),
         });
     }
-    evidence.unproven.clone_from(&checked.unproven);
+    let counts = Counts {
+        agreed: checked.agreed,
+        diverged: checked.diverged,
+        inconclusive: checked.inconclusive,
+    };
+    let unproven = checked.unproven.first().map(|first| {
+        let count = checked.unproven.len();
+        format!("no state completed for {count} functions, {first} for one")
+    });
     Ok(Section {
-        name: "relocation".to_owned(),
-        counts: Counts {
-            agreed: checked.agreed,
-            diverged: checked.diverged,
-            inconclusive: checked.inconclusive,
-        },
+        name: NAME.to_owned(),
+        counts,
+        conclusion: Conclusion::of(counts, Kind::Alike, unproven.as_slice()),
         note: format!(
             "{} functions in {} states each, {:.0} functions/s",
             checked.functions,

@@ -21,7 +21,6 @@ use serde::Serialize;
 
 use crate::build::{Builder, Mode};
 use crate::layouts::compare::{Difference, between, compare};
-use crate::layouts::source::Source;
 use crate::layouts::{Measured, PROGRAM, rows};
 use crate::testbins;
 use crate::toolchain::{LAST_PATCHES, PATCHES, Toolchain};
@@ -103,10 +102,7 @@ pub fn check(
     progress("comparing machine code");
     let (forms, decisions) = forms::compare(&old_program, &new_program)?;
     progress("comparing sources");
-    let policy = policy::compare(
-        (&mut Source::of(old, false), old.version()),
-        (&mut Source::of(new, false), new.version()),
-    )?;
+    let policy = policy::compare(old, new)?;
     Ok(Report {
         schema: SCHEMA,
         version: new.version().to_string(),

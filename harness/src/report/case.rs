@@ -10,7 +10,7 @@ use crate::executor::native::process::Scenario;
 use crate::generate::relocation;
 
 /// Name and version of the form of `case.json`.
-pub const SCHEMA: &str = "gondwana.case/3";
+pub const SCHEMA: &str = "gondwana.case/4";
 /// The file in a case's directory that holds it.
 const FILE: &str = "case.json";
 
@@ -35,6 +35,8 @@ pub struct Native {
     pub sha256: String,
     /// Hook patterns.
     pub patterns: Vec<String>,
+    /// Regular expressions for what is not compared in the program's output.
+    pub masks: Vec<String>,
     /// How it is run.
     pub scenario: Scenario,
 }
@@ -100,6 +102,7 @@ mod tests {
             program: "/x".into(),
             sha256: "00".into(),
             patterns: vec!["main.*".into()],
+            masks: vec!["[0-9]+".into()],
             scenario: Scenario {
                 timeout: 3,
                 ..Scenario::default()
@@ -121,7 +124,7 @@ mod tests {
                 "schema gondwana.case/9",
             ),
             (
-                r#"{"schema":"gondwana.case/3","kind":"other"}"#,
+                r#"{"schema":"gondwana.case/4","kind":"other"}"#,
                 "is no case",
             ),
         ] {

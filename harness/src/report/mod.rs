@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::oracle::{Answer, Finding};
-use crate::verdict::{Counts, Verdict};
+use crate::verdict::{Conclusion, Counts, Kind, Verdict};
 
 /// Name and version of the form of `report.json`; the version is raised with every change of it.
 pub const SCHEMA: &str = "gondwana.report/3";
@@ -56,11 +56,14 @@ pub struct Program {
 /// One group of checks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Section {
-    /// `relocation`, `output`, `stream`.
+    /// `relocation`, `exit`, `output`, `stream`, `memory`.
     pub name: String,
     /// Its answers.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What follows from them.
+    #[serde(flatten)]
+    pub conclusion: Conclusion,
     /// What else is to be known, for people.
     pub note: String,
     /// Every answer that is not agreement, up to a limit.
@@ -82,30 +85,46 @@ pub struct Failure {
 }
 
 impl Section {
-    /// A section of findings that one case explains.
+    /// A section of a few checks, in the parts in which they were made.
     #[must_use]
-    pub fn of_findings(name: &str, note: String, findings: &[Finding], case: Option<&str>) -> Self {
+    pub fn of(name: &str, parts: &[Part<'_>]) -> Self {
         let mut counts = Counts::default();
-        findings
-            .iter()
-            .for_each(|finding| counts.add(&finding.answer));
-        let failures = findings
-            .iter()
-            .filter(|finding| !finding.answer.agrees())
-            .take(LISTED)
-            .map(|finding| Failure {
-                what: finding.what.clone(),
-                answer: finding.answer.clone(),
-                case: case.map(str::to_owned),
-            })
-            .collect();
+        let (mut failures, mut notes, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            for finding in part.findings {
+                counts.add(&finding.answer);
+                if !finding.answer.agrees() && failures.len() < LISTED {
+                    failures.push(Failure {
+                        what: finding.what.clone(),
+                        answer: finding.answer.clone(),
+                        case: part.case.clone(),
+                    });
+                }
+            }
+            notes.extend((!part.note.is_empty()).then_some(part.note.as_str()));
+            open.extend_from_slice(&part.open);
+        }
         Self {
             name: name.to_owned(),
             counts,
-            note,
+            conclusion: Conclusion::of(counts, Kind::Each, &open),
+            note: notes.join("; "),
             failures,
         }
     }
+}
+
+/// Checks of a section that were made together.
+#[derive(Clone, Debug)]
+pub struct Part<'p> {
+    /// What is to be known of them, for people.
+    pub note: String,
+    /// The checks.
+    pub findings: &'p [Finding],
+    /// What they should have seen and have not.
+    pub open: Vec<String>,
+    /// The directory of the case that explains them.
+    pub case: Option<String>,
 }
 
 /// One hook.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::verdict::Verdict;
+use crate::verdict::Conclusion;
 
 /// Hooks and failures that the table shows; `report.json` has them all.
 const SHOWN: usize = 12;
@@ -32,15 +32,20 @@ fn write(out: &mut String, report: &Report, dir: &str) -> std::fmt::Result {
     writeln!(out)?;
     writeln!(
         out,
-        "{:<12}{:>10}{:>10}{:>14}",
-        "check", "agree", "diverge", "inconclusive"
+        "{:<12}{:>10}{:>10}{:>14}   conclusion",
+        "section", "agree", "diverge", "inconclusive"
     )?;
     for section in &report.sections {
         let counts = section.counts;
         writeln!(
             out,
-            "{:<12}{:>10}{:>10}{:>14}   {}",
-            section.name, counts.agreed, counts.diverged, counts.inconclusive, section.note
+            "{:<12}{:>10}{:>10}{:>14}   {:<11}{}",
+            section.name,
+            counts.agreed,
+            counts.diverged,
+            counts.inconclusive,
+            conclusion(&section.conclusion),
+            section.note
         )?;
     }
     for skipped in &report.skipped {
@@ -64,11 +69,14 @@ fn write(out: &mut String, report: &Report, dir: &str) -> std::fmt::Result {
         writeln!(out, "… and {more} more in report.json")?;
     }
     writeln!(out)?;
-    match &report.verdict {
-        Verdict::Qualified => writeln!(out, "verdict     qualified"),
-        Verdict::NotQualified(reasons) => {
-            writeln!(out, "verdict     NOT qualified: {}", reasons.join("; "))
-        }
+    writeln!(out, "verdict     {}", report.verdict)
+}
+
+fn conclusion(conclusion: &Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Agrees => "agrees",
+        Conclusion::Diverges(_) => "DIVERGES",
+        Conclusion::Undecided(_) => "undecided",
     }
 }
 

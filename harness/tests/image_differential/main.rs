@@ -34,6 +34,7 @@ fn every_version_agrees_with_symbols_dwarf_and_code() {
         functions::compare(&image, oracle.symbols.as_deref().unwrap_or_default());
         functions::compare(&image, &nm);
         structures::compare(&image, &oracle);
+        structures::descriptors(&image, &oracle);
         build_information(&image, &oracle);
         inlines::copies(&image, &oracle);
         inlines::calls(&image, &data);

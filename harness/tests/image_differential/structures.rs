@@ -104,3 +104,49 @@ pub(crate) fn compare(image: &Image<'_>, oracle: &Oracle) {
         }
     }
 }
+
+/// The type descriptors of these are what DWARF says of them.
+pub(crate) fn descriptors(image: &Image<'_>, oracle: &Oracle) {
+    const NAMES: [&str; 5] = [
+        "runtime.g",
+        "runtime.m",
+        "runtime.p",
+        "runtime._panic",
+        "runtime.moduledata",
+    ];
+    let version = image.version();
+    for (name, found) in NAMES.iter().zip(image.types().structs(NAMES)) {
+        let found = found.unwrap_or_else(|| panic!("{version}: no descriptor of {name}"));
+        let dwarf = &oracle.structs[*name];
+        assert_eq!(
+            dwarf.get("").copied(),
+            i64::try_from(found.size).ok(),
+            "{version}: {name}"
+        );
+        let mut compared = 0;
+        for field in &found.fields {
+            // Embedded fields have no name up to 1.8, and several fields may be called `_`.
+            if field.name.is_empty() || field.name == "_" {
+                continue;
+            }
+            let expected = i64::try_from(field.offset).ok();
+            let same = dwarf.get(field.name).copied() == expected;
+            // DWARF names embedded fields after the whole path of their type.
+            let embedded = dwarf.iter().any(|(other, &offset)| {
+                other.ends_with(&format!(".{}", field.name)) && Some(offset) == expected
+            });
+            assert!(
+                same || embedded,
+                "{version}: {name}.{} at {expected:?}",
+                field.name
+            );
+            compared += 1;
+        }
+        // The size is an entry, too.
+        assert!(
+            compared + 3 >= dwarf.len(),
+            "{version}: {name}: {compared} of {}",
+            dwarf.len()
+        );
+    }
+}

@@ -170,9 +170,16 @@ pub(crate) fn near(opcode: u8, from: u64, to: u64) -> Result<Vec<u8>> {
     Ok([&[opcode][..], &distance.to_le_bytes()].concat())
 }
 
-/// Where the part lies that counts in a word of the rings' header and then runs the function without its hook.
+/// Where the part lies that counts in a word of the rings' header and then runs the function without its hook; what it asks
+/// before it counts belongs to it.
 pub(crate) fn skip_of(all: &[Instruction], counter: u64) -> Option<u64> {
-    all.iter()
-        .find(|i| i.code() == Code::Mov_r64_imm64 && i.immediate64() == counter)
-        .map(Instruction::ip)
+    let count = all
+        .iter()
+        .position(|i| i.code() == Code::Mov_r64_imm64 && i.immediate64() == counter)?;
+    // The part before ends with a jump that always leads away.
+    let before = all.get(..count)?;
+    let first = before
+        .iter()
+        .rposition(|i| matches!(i.mnemonic(), Mnemonic::Jmp | Mnemonic::Ret))?;
+    all.get(first + 1).map(Instruction::ip)
 }

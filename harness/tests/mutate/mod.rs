@@ -11,7 +11,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use gondwana_engine::golang::{Abi, Facts};
 use gondwana_engine::plan::{Plan, WriteKind};
-use gondwana_engine::ring::layout::{SKIPPED_GSIGNAL, SKIPPED_NO_ROOM};
+use gondwana_engine::ring::layout::{SKIPPED_DEEP, SKIPPED_GSIGNAL, SKIPPED_NO_ROOM};
 
 use code::{Text, near, skip_of};
 pub(crate) use site::Site;
@@ -33,6 +33,8 @@ pub(crate) enum Mutation {
     PastTheHook,
     /// A trampoline does not look whether the stack has room.
     NoRoomCheck,
+    /// It does not look how deep the stack is.
+    NoDepthCheck,
     /// It does not step aside on the signal stack.
     NoGsignalCheck,
     /// It does not recognise a restart after morestack.
@@ -60,6 +62,7 @@ impl fmt::Display for Mutation {
             Self::Preemptible => f.write_str("module preemptible"),
             Self::PastTheHook => f.write_str("jump past the hook"),
             Self::NoRoomCheck => f.write_str("room check missing"),
+            Self::NoDepthCheck => f.write_str("depth check missing"),
             Self::NoGsignalCheck => f.write_str("signal stack check missing"),
             Self::NoReentryCheck => f.write_str("re-entry check missing"),
             Self::OneWordTooMany => f.write_str("argument copy one word too long"),
@@ -70,13 +73,14 @@ impl fmt::Display for Mutation {
 
 impl Mutation {
     /// Those that are about no single instruction.
-    pub(crate) const WHOLE: [Self; 10] = [
+    pub(crate) const WHOLE: [Self; 11] = [
         Self::NoModule,
         Self::PcspHole,
         Self::Preemptible,
         Self::OneWordTooMany,
         Self::NoReentryCheck,
         Self::NoRoomCheck,
+        Self::NoDepthCheck,
         Self::NoGsignalCheck,
         Self::NoLastModule,
         Self::FramePointer,
@@ -156,6 +160,7 @@ impl Mutation {
                 }
             }
             Self::NoRoomCheck => without_skip(plan, SKIPPED_NO_ROOM)?,
+            Self::NoDepthCheck => without_skip(plan, SKIPPED_DEEP)?,
             Self::NoGsignalCheck => without_skip(plan, SKIPPED_GSIGNAL)?,
             Self::NoReentryCheck => {
                 Text::of(plan)?.ignore("test of the return address", |hook, _, jump| {

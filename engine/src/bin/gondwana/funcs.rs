@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gondwana_engine::image::Image;
 use gondwana_engine::input::{self, Symbols};
-use gondwana_engine::site::Finder;
 use gondwana_engine::site::table::{Footer, Header, Noticed, Row, SCHEMA, Totals};
+use gondwana_engine::site::{self, Finder};
 use gondwana_engine::spec::HookSpec;
 use serde::Serialize;
 
@@ -41,6 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let file =
         input::read(&args.bin, Symbols::Skip).with_context(|| args.bin.display().to_string())?;
     let image = Image::parse(&file).with_context(|| args.bin.display().to_string())?;
+    site::admit(&image).with_context(|| args.bin.display().to_string())?;
     let selected = match &args.pattern {
         Some(pattern) => HookSpec::parse([pattern])?.select(&image)?.functions,
         None => (0..image.functions().len()).collect(),

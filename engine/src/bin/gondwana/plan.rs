@@ -8,6 +8,7 @@ use gondwana_engine::image::Image;
 use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::plan::{self, Document, HookOptions, Placement, Selection};
 use gondwana_engine::ring::RingGeometry;
+use gondwana_engine::site;
 use gondwana_engine::site::table::Noticed;
 use gondwana_engine::spec::{HookSpec, unmatched_line};
 use gondwana_engine::verify;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let name = || args.bin.display().to_string();
     let file = input::read(&args.bin, Symbols::Skip).with_context(name)?;
     let image = Image::parse(&file).with_context(name)?;
+    site::admit(&image).with_context(name)?;
     let spec = HookSpec::parse(&args.hooks)?;
     let selection = Selection::new(&image, &spec, HookOptions { raw: args.raw })?;
     if !selection.unmatched.is_empty() {

@@ -78,10 +78,12 @@ fn sample() -> (Header, SpanLine, End) {
         entered: vec![2],
         spans: vec![1],
         lost: 1,
+        published: 1,
         skipped: Skipped {
             no_room: 3,
             no_g: 4,
             gsignal: 5,
+            deep: 7,
         },
         malformed: 6,
         exit: Some(ExitStatus::Code(0)),

@@ -16,6 +16,7 @@ mod linker;
 mod maps;
 mod memory;
 mod scheduler;
+mod types;
 
 pub use constant::{Constant, Place};
 pub use constants::CONSTANTS;
@@ -29,6 +30,10 @@ pub(super) use goroutine::PANIC;
 pub(super) use linker::{FUNC, INLINED_CALL};
 pub(crate) use linker::{MODULEDATA, PC_HEADER};
 pub(super) use scheduler::M;
+pub(super) use types::{
+    ABI_STRUCT_FIELD, ABI_STRUCT_TYPE, ABI_TYPE, ABI_UNCOMMON_TYPE, NAME_VARINT,
+    REFLECT_STRUCT_FIELD, REFLECT_STRUCT_TYPE, RUNTIME_TYPE, RUNTIME_UNCOMMON_TYPE,
+};
 
 /// A structure of the Go runtime or standard library.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +90,14 @@ pub static STRUCTURES: &[&Structure] = &[
     &scheduler::SCHEDT,
     &memory::MSTATS,
     &memory::GC_CONTROLLER,
+    &RUNTIME_TYPE,
+    &ABI_TYPE,
+    &REFLECT_STRUCT_TYPE,
+    &ABI_STRUCT_TYPE,
+    &REFLECT_STRUCT_FIELD,
+    &ABI_STRUCT_FIELD,
+    &RUNTIME_UNCOMMON_TYPE,
+    &ABI_UNCOMMON_TYPE,
     &http::REQUEST,
     &http::RESPONSE,
     &http::CONN,
@@ -112,6 +125,25 @@ pub(super) const GAP_MARKS: [Release; 2] = [Release::new(14, 0), Release::new(18
 pub(super) const BUILD_INFO: Release = Release::new(13, 0);
 pub(super) const BUILD_INFO_INLINE: Release = Release::new(18, 0);
 
+/// The releases that could be built with arguments on the stack and g in thread-local storage, as before them
+/// (`GOEXPERIMENT=noregabi`, `internal/goexperiment/flags.go`).
+pub(crate) const ABI_IS_CHOSEN: std::ops::Range<Release> = Release::new(17, 0)..Release::new(18, 0);
+
+/// The releases whose look-up of functions may start behind the one that is looked for, and goes back
+/// (`runtime/symtab.go`, `findfunc`).
+pub(crate) const LOOKS_BACK: std::ops::Range<Release> = Release::new(8, 0)..Release::new(18, 0);
+
+/// The releases whose compiler marks instructions without a stack map by -2 in PCDATA_StackMapIndex
+/// (`cmd/compile/internal/gc/plive.go`, `LivenessInvalid`).
+pub(crate) const INVALID_STACK_MAP: std::ops::Range<Release> =
+    Release::new(11, 0)..Release::new(15, 0);
+
+/// Functions of the runtime that have a funcID of their own which the linker of some releases forgets: its table has them
+/// under other names (`cmd/internal/objabi/funcid.go`, "go" and "switch").
+pub(crate) const UNMARKED: [&str; 2] = ["rt0_go", "systemstack_switch"];
+/// Those releases.
+pub(crate) const UNMARKED_IN: std::ops::Range<Release> = Release::new(17, 0)..Release::new(19, 0);
+
 /// Whether two texts are equal, for constants.
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
@@ -126,6 +158,12 @@ const fn same(a: &str, b: &str) -> bool {
         at += 1;
     }
     true
+}
+
+/// The offset of a field in `release`, whatever other fields have its path.
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) const fn place(field: &Field, release: Release) -> Option<u32> {
+    history::value_in(field.offset, release)
 }
 
 impl Structure {
@@ -171,7 +209,7 @@ impl Structure {
 }
 
 /// What facts are computed from.
-const OF_FACTS: [&Structure; 7] = [
+const OF_FACTS: [&Structure; 15] = [
     &MODULEDATA,
     &PC_HEADER,
     &FUNC,
@@ -179,6 +217,14 @@ const OF_FACTS: [&Structure; 7] = [
     &G,
     &PANIC,
     &M,
+    &RUNTIME_TYPE,
+    &ABI_TYPE,
+    &REFLECT_STRUCT_TYPE,
+    &ABI_STRUCT_TYPE,
+    &REFLECT_STRUCT_FIELD,
+    &ABI_STRUCT_FIELD,
+    &RUNTIME_UNCOMMON_TYPE,
+    &ABI_UNCOMMON_TYPE,
 ];
 
 /// The first release after `last` at which one of [`OF_FACTS`], a constant or a deviation changes.

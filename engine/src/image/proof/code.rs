@@ -2,30 +2,24 @@
 //!
 //! | field | function | instructions |
 //! |---|---|---|
-//! | `g.stackguard0` | every second compiled function | `cmp rsp,[r14+10]` at its entry |
 //! | `g.stack` | `runtime.stackcheck` (`asm_amd64.s`) | `cmp [g+hi],rsp`, `cmp rsp,[g+lo]` |
 //! | `g.m`, `m.gsignal`, `m.g0` | `runtime.systemstack` (`asm_amd64.s`) | `mov m,[g+m]; cmp g,[m+gsignal]; … mov x,[m+g0]` |
 //! | `m.procid` | `runtime.minit` (`os_linux.go`) | after `call gettid`: `mov m,[r14+m]; … mov [m+procid],x` |
 //! | `m.id` | `runtime.mcommoninit` (`proc.go`) | after `call mReserveID`: `mov [m+id],rax` |
 //! | `g.goid` | `runtime.newproc1` (`proc.go`) | `mov x,[p+c]; mov [g+goid],x; … inc [p+c]` |
-//! | the nosplit limit | `runtime.malg` (`proc.go`) | `lea x,[lo+StackGuard]; mov [g+10],x` |
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
-use super::functions::is_compiled;
-use super::{constant, release, unproven};
+use super::{Claim, Described, unproven};
 use crate::addr::LinkAddr;
-use crate::golang::tables::G;
 use crate::image::error::ImageError;
-use crate::image::{Function, Image};
+use crate::image::{Function, Image, limits};
 
-/// Instructions at the entry among which the stack check stands.
-const HEAD: usize = 4;
 /// Functions of the runtime are shorter than this.
 const MAX_FUNCTION: usize = 1 << 14;
 
 /// The instructions of a function, at most `count` of them.
-fn decode(image: &Image<'_>, function: &Function<'_>, count: usize) -> Vec<Instruction> {
+pub(super) fn decode(image: &Image<'_>, function: &Function<'_>, count: usize) -> Vec<Instruction> {
     let len = (function.size as usize).min(MAX_FUNCTION);
     let code = image.elf.bytes(function.entry, len).unwrap_or_default();
     Decoder::with_ip(64, code, function.entry.get(), DecoderOptions::NONE)
@@ -34,114 +28,111 @@ fn decode(image: &Image<'_>, function: &Function<'_>, count: usize) -> Vec<Instr
         .collect()
 }
 
-/// At least every second compiled function compares its stack pointer with g's guard.
-pub(super) fn stack_checks(image: &Image<'_>) -> Result<(), ImageError> {
-    let release = release(image);
-    let guards =
-        ["stackguard0", "stackguard1"].map(|field| G.offset(field, release).map(u64::from));
-    let (mut compiled, mut checked) = (0usize, 0usize);
-    for function in image.functions.iter().filter(|one| is_compiled(image, one)) {
-        compiled += 1;
-        checked += usize::from(decode(image, function, HEAD).iter().any(|one| {
-            one.mnemonic() == Mnemonic::Cmp
-                && one.op1_kind() == OpKind::Memory
-                && one.memory_base() == Register::R14
-                && guards.contains(&Some(one.memory_displacement64()))
-        }));
-    }
-    if checked * 2 <= compiled || compiled == 0 {
-        let found =
-            format!("{checked} of {compiled} compiled functions with the known stack check");
-        return Err(unproven(
-            image.module.minpc,
-            found,
-            "more than half of them",
-        ));
-    }
-    match image.tls_g {
-        Some(_) => Ok(()),
-        None => Err(unproven(
-            image.module.minpc,
-            "no load of g",
-            "loads that agree",
-        )),
-    }
+/// One field or several: where they show, how, and from which minor version on the code is like that.
+struct Proof<'e> {
+    name: &'static str,
+    what: &'static str,
+    since: u16,
+    read: fn(&Code<'_, '_>) -> Option<Vec<u32>>,
+    /// The offsets that the tables have.
+    expected: &'e [u32],
+    described: bool,
 }
 
-/// The fields of g and m that hooks use.
-pub(super) fn fields(image: &Image<'_>) -> Result<(), ImageError> {
+/// The fields of g and m that hooks use: those without a descriptor, and all where the version is not known.
+pub(super) fn fields(
+    image: &Image<'_>,
+    claim: &Claim,
+    described: Described,
+) -> Result<(), ImageError> {
     let known = image.facts.runtime;
-    let proofs: [Proof; 6] = [
-        (
+    let both = described.g && described.m;
+    let proof = |name, what, since, read, expected, described| Proof {
+        name,
+        what,
+        since,
+        read,
+        expected,
+        described,
+    };
+    let stack = [known.g_stack_hi, known.g_stack_lo];
+    let system = [known.g_m, known.m_gsignal, known.m_g0];
+    let procid = [known.g_m, known.m_procid];
+    let (id, goid) = ([known.m_id], [known.g_goid]);
+    let proofs = [
+        proof(
             "runtime.stackcheck",
             "g.stack",
-            stackcheck,
-            &[known.g_stack_hi, known.g_stack_lo],
+            5,
+            stackcheck as fn(&Code<'_, '_>) -> _,
+            &stack[..],
+            described.g,
         ),
-        (
+        proof(
             "runtime.systemstack",
             "g.m, m.gsignal, m.g0",
+            12,
             systemstack,
-            &[known.g_m, known.m_gsignal, known.m_g0],
+            &system,
+            both,
         ),
-        (
-            "runtime.minit",
-            "g.m, m.procid",
-            minit,
-            &[known.g_m, known.m_procid],
+        proof("runtime.minit", "g.m, m.procid", 17, minit, &procid, both),
+        proof(
+            "runtime.mcommoninit",
+            "m.id",
+            17,
+            mcommoninit,
+            &id,
+            described.m,
         ),
-        ("runtime.mcommoninit", "m.id", mcommoninit, &[known.m_id]),
-        ("runtime.newproc1", "g.goid", newproc1, &[known.g_goid]),
-        (
-            "runtime.malg",
-            "the stack guard",
-            malg,
-            &[stack_guard(image)],
+        proof(
+            "runtime.newproc1",
+            "g.goid",
+            17,
+            newproc1,
+            &goid,
+            described.g,
         ),
     ];
-    for (name, what, read, expected) in proofs {
+    for proof in proofs {
+        let needed = claim.assumed || !proof.described;
+        if !needed || claim.release.minor < proof.since {
+            continue;
+        }
         // Of the functions of this name one is the body, another may be its ABI wrapper.
         let offsets: Vec<_> = image
-            .functions_named(name)
+            .functions_named(proof.name)
+            .take(limits::NAMESAKES)
             .filter_map(|function| {
                 let code = decode(image, function, usize::MAX);
-                read(&Code { image, code: &code })
+                (proof.read)(&Code { image, code: &code })
             })
             .collect();
-        if !(offsets.len() == 1 && offsets.iter().all(|found| found == expected)) {
-            let at = image.functions_named(name).next().map(|one| one.entry);
-            let found = format!("{what} at {offsets:?} by {name}, {expected:?} by the tables");
-            return Err(unproven(
+        let error = || {
+            let at = image
+                .functions_named(proof.name)
+                .next()
+                .map(|one| one.entry);
+            let found = format!(
+                "{} at {offsets:?} by {}, {:?} by {}",
+                proof.what,
+                proof.name,
+                proof.expected,
+                claim.tables()
+            );
+            unproven(
                 at.unwrap_or(image.module.minpc),
                 found,
                 "the offsets of the known version",
-            ));
+            )
+        };
+        match offsets.as_slice() {
+            [] => claim.missing(error)?,
+            [one] if one == proof.expected => {}
+            _ => return Err(error()),
         }
     }
     Ok(())
-}
-
-/// Function, what it shows, how, and the offsets that the tables have.
-type Proof<'e> = (
-    &'static str,
-    &'static str,
-    fn(&Code<'_, '_>) -> Option<Vec<u32>>,
-    &'e [u32],
-);
-
-fn stack_guard(image: &Image<'_>) -> u32 {
-    let guard = if image.race {
-        let race = |constant: &&crate::golang::tables::Constant| {
-            constant.race && constant.name == "stackGuard"
-        };
-        let found = crate::golang::tables::CONSTANTS.iter().find(race);
-        found.and_then(|constant| constant.value_in(release(image)))
-    } else {
-        constant(image, "stackGuard")
-    };
-    guard
-        .and_then(|guard| u32::try_from(guard).ok())
-        .unwrap_or(0)
 }
 
 /// A decoded function.
@@ -158,14 +149,14 @@ fn memory(one: &Instruction) -> Option<(Register, u32)> {
 }
 
 /// `mov register,[base+offset]`
-fn load(one: &Instruction) -> Option<(Register, Register, u32)> {
+pub(super) fn load(one: &Instruction) -> Option<(Register, Register, u32)> {
     let is_load = one.mnemonic() == Mnemonic::Mov && one.op1_kind() == OpKind::Memory;
     let (base, offset) = memory(one)?;
     is_load.then_some((one.op0_register(), base, offset))
 }
 
 /// `mov [base+offset],register`
-fn store(one: &Instruction) -> Option<(Register, u32, Register)> {
+pub(super) fn store(one: &Instruction) -> Option<(Register, u32, Register)> {
     let is_store = one.mnemonic() == Mnemonic::Mov
         && one.op0_kind() == OpKind::Memory
         && one.op1_kind() == OpKind::Register;
@@ -263,19 +254,4 @@ fn newproc1(code: &Code<'_, '_>) -> Option<Vec<u32>> {
     });
     let goid = found.next()?;
     found.next().is_none().then(|| vec![goid])
-}
-
-/// StackGuard: `newg.stackguard0 = newg.stack.lo + stackGuard`
-fn malg(code: &Code<'_, '_>) -> Option<Vec<u32>> {
-    let release = release(code.image);
-    let guard0 = G.offset("stackguard0", release)?;
-    code.code.windows(2).find_map(|pair| match pair {
-        [first, second] => {
-            let (_, offset, value) = store(second)?;
-            let (_, added) = memory(first)?;
-            let adds = first.mnemonic() == Mnemonic::Lea && first.op0_register() == value;
-            (adds && offset == guard0).then(|| vec![added])
-        }
-        _ => None,
-    })
 }

@@ -1,33 +1,53 @@
 //! Every function's record and tables decode to values that mean something, and the functions that the linker marks carry
 //! the marks of the tables. Source: `runtime/symtab.go`, `internal/abi/symtab.go`, `cmd/internal/objabi/funcid.go`.
 
-use super::{constant, release, unproven};
-use crate::golang::tables::CONSTANTS;
+use super::{Claim, unproven};
+use crate::golang::tables::{CONSTANTS, INVALID_STACK_MAP, UNMARKED, UNMARKED_IN};
 use crate::image::error::ImageError;
 use crate::image::functions::Names;
 use crate::image::pcvalue::PcValues;
 use crate::image::read::u32_at;
-use crate::image::{Function, Image, inline};
+use crate::image::{Function, Image, inline, limits};
 
 /// Of this many marked functions at least, names and ids must agree: each program has more.
 const MARKED: usize = 8;
 
 /// Records and pc-value tables of all functions.
-pub(super) fn tables(image: &Image<'_>) -> Result<(), ImageError> {
-    let of = |name| constant(image, name).and_then(|value| u32::try_from(value).ok());
+pub(super) fn tables(image: &Image<'_>, claim: &Claim) -> Result<(), ImageError> {
+    let of = |name| {
+        claim
+            .constant(name, false)
+            .and_then(|value| u32::try_from(value).ok())
+    };
     let highest = |prefix: &str| {
-        let release = release(image);
         let values = CONSTANTS.iter().filter(|one| one.name.starts_with(prefix));
         values
-            .filter_map(|one| one.value_in(release))
+            .filter_map(|one| one.value_in(claim.release))
             .max()
             .unwrap_or(0)
     };
-    let wrapper = image.facts.func_id_wrapper.unwrap_or_default();
-    let flags = highest("FuncFlag").saturating_mul(2).saturating_sub(1);
+    let highest_id = highest("FuncID");
+    let flags = highest("FuncFlag")
+        .saturating_mul(2)
+        .saturating_sub(1)
+        .max(0);
     let (pcdata, funcdata) = (highest("PCDATA_"), highest("FUNCDATA_"));
     let (unsafe_point, stack_map) = (of("PCDATA_UnsafePoint"), of("PCDATA_StackMapIndex"));
-    let lowest = constant(image, "UnsafePointRestartAtEntry").unwrap_or(-1);
+    let lowest = claim
+        .constant("UnsafePointRestartAtEntry", false)
+        .unwrap_or(-1);
+    let no_map = if INVALID_STACK_MAP.contains(&claim.release) {
+        -2
+    } else {
+        -1
+    };
+    let mut steps = Steps {
+        left: image
+            .elf
+            .file
+            .held()
+            .saturating_mul(limits::STEPS_PER_INPUT_BYTE),
+    };
     for function in &image.functions {
         let record = image.record(function);
         let fail = |what: String| {
@@ -42,7 +62,7 @@ pub(super) fn tables(image: &Image<'_>) -> Result<(), ImageError> {
         let Some((record, (npcdata, nfuncdata))) = record.zip(counts) else {
             return fail("no whole record".to_owned());
         };
-        if function.func_id > wrapper {
+        if i64::from(function.func_id) > highest_id {
             return fail(format!("funcID {}", function.func_id));
         }
         if i64::from(function.flags) > flags {
@@ -59,46 +79,64 @@ pub(super) fn tables(image: &Image<'_>) -> Result<(), ImageError> {
         }
         let compiled = is_compiled(image, function);
         if let Some(offset) = record.pcsp().filter(|&offset| offset != 0) {
-            let bad = values(image, function, offset)
-                .find(|&depth| compiled && (depth < 0 || depth % 8 != 0));
+            let bad = steps.find(image, function, offset, |depth| {
+                compiled && (depth < 0 || depth % 8 != 0)
+            });
             if let Some(depth) = bad {
                 return fail(format!("an SP delta of {depth}"));
             }
         } else if compiled {
             return fail("no SP deltas".to_owned());
         }
-        let table = |index: Option<u32>| {
+        let mut of_table = |index: Option<u32>, bad: &dyn Fn(i32) -> bool| {
             let offset = index.and_then(|index| record.pcdata(index));
-            offset
-                .filter(|&offset| offset != 0)
-                .map(|offset| values(image, function, offset))
+            let offset = offset.filter(|&offset| offset != 0)?;
+            steps.find(image, function, offset, bad)
         };
-        if let Some(bad) = table(unsafe_point)
-            .and_then(|mut all| all.find(|&value| !(lowest..=-1).contains(&i64::from(value))))
-        {
+        let no_point = |value| !(lowest..=-1).contains(&i64::from(value));
+        if let Some(bad) = of_table(unsafe_point, &no_point) {
             return fail(format!("PCDATA_UnsafePoint {bad}"));
         }
         let maps = record
             .funcdata(&image.elf, image.gofunc, 1)
             .and_then(|at| u32_at(image.elf.bytes_from(at)?, 0))
             .unwrap_or(0);
-        if let Some(bad) = table(stack_map).and_then(|mut all| {
-            all.find(|&value| value < -1 || i64::from(value) >= i64::from(maps.max(1)))
-        }) {
+        let no_such_map = |value| value < no_map || i64::from(value) >= i64::from(maps.max(1));
+        if let Some(bad) = of_table(stack_map, &no_such_map) {
             return fail(format!("PCDATA_StackMapIndex {bad} of {maps} maps"));
+        }
+        if steps.left == 0 {
+            return fail("more steps in its tables than a program has".to_owned());
         }
     }
     Ok(())
 }
 
-/// The values of one pc-value table of a function.
-fn values<'d>(
-    image: &Image<'d>,
-    function: &Function<'_>,
-    offset: u32,
-) -> impl Iterator<Item = i32> + use<'d> {
-    let table = image.module.pcvalues.get(offset as usize..);
-    PcValues::new(table.unwrap_or_default(), function.entry, function.size).map(|(_, value)| value)
+/// Walks pc-value tables. Functions may share them, so that all their steps together are bounded.
+struct Steps {
+    left: usize,
+}
+
+impl Steps {
+    /// The first value of a function's table that is `bad`.
+    fn find(
+        &mut self,
+        image: &Image<'_>,
+        function: &Function<'_>,
+        offset: u32,
+        bad: impl Fn(i32) -> bool,
+    ) -> Option<i32> {
+        let table = image.module.pcvalues.get(offset as usize..);
+        for (_, value) in
+            PcValues::new(table.unwrap_or_default(), function.entry, function.size).take(self.left)
+        {
+            self.left -= 1;
+            if bad(value) {
+                return Some(value);
+            }
+        }
+        None
+    }
 }
 
 /// Compiled by the Go compiler: it has maps of its locals, and the assembler did not mark it.
@@ -107,72 +145,94 @@ pub(super) fn is_compiled(image: &Image<'_>, function: &Function<'_>) -> bool {
 }
 
 /// The runtime's own functions carry the ids and flags that the tables name.
-pub(super) fn ids(image: &Image<'_>) -> Result<(), ImageError> {
-    let release = release(image);
+pub(super) fn ids(image: &Image<'_>, claim: &Claim) -> Result<(), ImageError> {
+    if image.facts.func.func_id.is_none() {
+        return Ok(());
+    }
     let wrapper = image.facts.func_id_wrapper;
+    let marks = Marks::of(claim);
     let mut agree = 0;
-    for one in CONSTANTS
-        .iter()
-        .filter(|one| one.name.starts_with("FuncID_"))
-    {
-        let Some(id) = one.value_in(release).and_then(|id| u8::try_from(id).ok()) else {
+    for function in &image.functions {
+        let Some(short) = function.name.strip_prefix("runtime.") else {
             continue;
         };
-        let short = one.name.trim_start_matches("FuncID_");
-        let name = match short {
-            "runtime_main" => "runtime.main".to_owned(),
-            short => format!("runtime.{short}"),
-        };
+        let Some(id) = marks.id(short) else { continue };
+        agree += usize::from(function.func_id == id);
         // Beside a function in assembly there may be its ABI wrapper, of the same name.
-        let mut found = false;
-        for function in image.functions_named(&name) {
-            found |= function.func_id == id;
-            if function.func_id != id && Some(function.func_id) != wrapper {
-                let found = format!("{name} with funcID {}", function.func_id);
-                return Err(unproven(
-                    function.record,
-                    found,
-                    "the funcID of the known version",
-                ));
-            }
+        if function.func_id != id && Some(function.func_id) != wrapper {
+            let found = format!("{} with funcID {}", function.name, function.func_id);
+            return Err(unproven(
+                function.record,
+                found,
+                "the funcID of the version",
+            ));
         }
-        agree += usize::from(found);
     }
     let at = image.module.at;
     if agree < MARKED {
-        let found = format!("{agree} functions with a funcID of their own");
-        return Err(unproven(at, found, "at least eight"));
+        claim.missing(|| {
+            let found = format!("{agree} functions with a funcID of their own");
+            unproven(at, found, "at least eight")
+        })?;
     }
-    let marks = |name: &str| {
-        image
-            .functions_named(name)
-            .map(|one| (one.func_id, one.flags))
-            .next()
+    let first = |name: &'static str| image.functions_named(name).next();
+    // The linker hides these like wrappers.
+    for (name, since) in [("runtime.call32", 12), ("runtime.deferreturn", 14)] {
+        if wrapper.is_none() || claim.release.minor < since {
+            continue;
+        }
+        let found = first(name).map(|one| Some(one.func_id));
+        let error = || {
+            let found = format!("{name} with funcID {found:?}");
+            unproven(at, found, "the funcID of wrappers")
+        };
+        match found {
+            None => claim.missing(error)?,
+            Some(id) if id == wrapper => {}
+            Some(_) => return Err(error()),
+        }
+    }
+    // The outermost frame, which is assembly.
+    let bit = |name| claim.constant(name, false).unwrap_or(0);
+    let outermost = bit("FuncFlagTopFrame") | bit("FuncFlagAsm");
+    let found = first("runtime.goexit").map(|one| i64::from(one.flags));
+    let error = || {
+        let found = format!("runtime.goexit with flags {found:?}");
+        unproven(at, found, "the flags of an outermost frame in assembly")
     };
-    // The linker hides this one like a wrapper; both flags are on the outermost frame, which is assembly.
-    if marks("runtime.deferreturn").map(|one| Some(one.0)) != Some(wrapper) {
-        let found = format!(
-            "runtime.deferreturn with {:?}",
-            marks("runtime.deferreturn")
-        );
-        return Err(unproven(at, found, "the funcID of wrappers"));
+    match found {
+        None => claim.missing(error),
+        Some(flags) if flags == outermost => Ok(()),
+        Some(_) => Err(error()),
     }
-    let outermost = constant(image, "FuncFlagTopFrame")
-        .zip(constant(image, "FuncFlagAsm"))
-        .map(|(top, assembly)| top | assembly);
-    if marks("runtime.goexit").map(|one| Some(i64::from(one.1))) != Some(outermost) {
-        let found = format!("runtime.goexit with {:?}", marks("runtime.goexit"));
-        return Err(unproven(
-            at,
-            found,
-            "the flags of an outermost frame in assembly",
-        ));
+}
+
+/// Which functions of the runtime have a funcID of their own.
+struct Marks(Vec<(&'static str, u8)>);
+
+impl Marks {
+    fn of(claim: &Claim) -> Self {
+        let own = CONSTANTS.iter().filter_map(|one| {
+            let name = one.name.strip_prefix("FuncID_")?;
+            let id = u8::try_from(one.value_in(claim.release)?).ok()?;
+            let name = if name == "runtime_main" { "main" } else { name };
+            let forgotten = UNMARKED.contains(&name) && UNMARKED_IN.contains(&claim.release);
+            (!forgotten).then_some((name, id))
+        });
+        Self(own.collect())
     }
-    Ok(())
+
+    /// The id of the function of this name, without `runtime.`
+    fn id(&self, name: &str) -> Option<u8> {
+        self.0
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|&(_, id)| id)
+    }
 }
 
 /// The names in all inline trees are names.
-pub(super) fn inline_trees(image: &Image<'_>) -> Result<(), ImageError> {
+pub(super) fn inline_trees(image: &Image<'_>, claim: &Claim) -> Result<(), ImageError> {
     let Some(layout) = image.facts.inline else {
         return Ok(());
     };
@@ -200,11 +260,8 @@ pub(super) fn inline_trees(image: &Image<'_>) -> Result<(), ImageError> {
         }
     }
     if seen == 0 && image.functions.len() > 1000 {
-        return Err(unproven(
-            image.module.at,
-            "no inlined calls",
-            "inline trees",
-        ));
+        let error = || unproven(image.module.at, "no inlined calls", "inline trees");
+        return claim.missing(error);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
     reason = "a test's own bytes; a panic is a failed test"
 )]
 
+mod types;
 mod writer;
 
 use crate::golang::{Facts, GoVersion};
@@ -73,6 +74,8 @@ pub struct Synthetic {
     pub pie: bool,
     /// Module information, without its marks; `None`: no build information blob at all.
     pub modinfo: Option<String>,
+    /// Whether the runtime's structures have type descriptors.
+    pub types: bool,
     /// Names of shared libraries that it needs; only position-independent ones can say so.
     pub libraries: Vec<String>,
     /// More strings in writable data, as headers like `runtime.buildVersion`.
@@ -101,6 +104,7 @@ impl Synthetic {
             modinfo: Facts::for_version(version)
                 .is_ok_and(|facts| facts.build_info.is_some())
                 .then(|| "path\tmain\n".into()),
+            types: false,
             libraries: Vec::new(),
             strings: Vec::new(),
         }

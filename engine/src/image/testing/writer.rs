@@ -1,5 +1,6 @@
 //! A [`Synthetic`] and the addresses of its segments -> their bytes: line table, module data, build information.
 
+use crate::golang::tables::{MODULEDATA, Release};
 use crate::golang::{BuildInfoForm, Facts, PclntabGeneration};
 
 use super::{Synthetic, SyntheticFunction, put};
@@ -17,14 +18,14 @@ pub(super) struct Parts {
 
 /// Writes the segments of one program, at given addresses.
 pub(super) struct Writer<'s> {
-    program: &'s Synthetic,
-    facts: &'s Facts,
+    pub(super) program: &'s Synthetic,
+    pub(super) facts: &'s Facts,
     text_at: u64,
-    rodata_at: u64,
+    pub(super) rodata_at: u64,
     data_at: u64,
     /// Addresses of words that hold an address, and that address.
-    relocations: Vec<(u64, u64)>,
-    parts: Parts,
+    pub(super) relocations: Vec<(u64, u64)>,
+    pub(super) parts: Parts,
 }
 
 impl<'s> Writer<'s> {
@@ -50,16 +51,36 @@ impl<'s> Writer<'s> {
         // Two stack maps of no pointers, at the start of the funcdata area.
         let gofunc = self.append(&[1, 0, 0, 0, 0, 0, 0, 0], 8);
         let table = self.line_table(&entries, end, gofunc);
-        self.data_segment(
-            &table,
-            entries.first().map_or(end, |entry| entry.at),
-            end,
+        let minpc = entries.first().map_or(end, |entry| entry.at);
+        let buckets = self.buckets(&entries, minpc, end);
+        let types = self.program.types.then(|| self.descriptors());
+        let others = Others {
             gofunc,
-        );
+            buckets,
+            types,
+        };
+        self.data_segment(&table, minpc, end, &others);
         if self.program.pie {
             self.dynamic();
         }
         self.parts
+    }
+
+    /// The look-up table of functions: for each 4096 bytes the index of the function that is there at their start, and what
+    /// to add to it for each 256 of them (`cmd/link/internal/ld/pcln.go`, `findfunctab`).
+    fn buckets(&mut self, entries: &[Entry], minpc: u64, end: u64) -> u64 {
+        let index_at = |at: u64| {
+            entries
+                .partition_point(|entry| entry.at <= at)
+                .saturating_sub(1)
+        };
+        let mut table = Vec::new();
+        for start in (minpc..end).step_by(4096) {
+            let first = index_at(start);
+            table.extend((first as u32).to_le_bytes());
+            table.extend((0..16).map(|part| (index_at(start + 256 * part) - first) as u8));
+        }
+        self.append(&table, 4)
     }
 
     /// Lays the code out; gives the entries of the function table.
@@ -89,7 +110,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Appends to the read-only segment; gives the address.
-    fn append(&mut self, bytes: &[u8], to: usize) -> u64 {
+    pub(super) fn append(&mut self, bytes: &[u8], to: usize) -> u64 {
         let rodata = &mut self.parts.rodata;
         rodata.resize(rodata.len().next_multiple_of(to), 0);
         let at = self.rodata_at + rodata.len() as u64;
@@ -122,7 +143,6 @@ impl<'s> Writer<'s> {
         let header = self.rodata_at + self.parts.rodata.len() as u64;
         let mut head = [&generation.magic().to_le_bytes()[..], &[0, 0, 1, 8]].concat();
         head.extend((count as u64).to_le_bytes());
-        // Offsets that only debuggers read stay zero.
         head.resize(header_size, 0);
         if old {
             head.resize(header_size + functab_size, 0);
@@ -130,6 +150,8 @@ impl<'s> Writer<'s> {
         self.append(&head, 1);
         let names_at = self.append(&tables.names, if old { 8 } else { 1 });
         let pctab_at = self.append(&tables.pctab, 8);
+        // File names: none, and a place for each compilation unit.
+        let (units_at, files_at) = (self.append(&[0xff; 4], 4), self.append(b"?\0", 1));
         let functab_at = if old {
             header + 16
         } else {
@@ -148,8 +170,16 @@ impl<'s> Writer<'s> {
         self.functab_address(functab_at, &mut functab, end);
         let offset = (functab_at - self.rodata_at) as u32;
         put(&mut self.parts.rodata, offset, &functab);
+        if !old {
+            let offsets = [names_at, units_at, files_at, pctab_at, functab_at];
+            let words = offsets.map(|at| (at - header).to_le_bytes()).concat();
+            let offset = (header - self.rodata_at) as u32 + header_size as u32 - 40;
+            put(&mut self.parts.rodata, offset, &words);
+        }
         let end = self.rodata_at + self.parts.rodata.len() as u64;
         Tables {
+            units_at,
+            files_at,
             header,
             names: (names_at, tables.names.len()),
             pctab: (pctab_at, tables.pctab.len()),
@@ -261,15 +291,19 @@ impl<'s> Writer<'s> {
         }
     }
 
-    fn data_segment(&mut self, table: &Tables, minpc: u64, maxpc: u64, gofunc: u64) {
+    fn data_segment(&mut self, table: &Tables, minpc: u64, maxpc: u64, others: &Others) {
         let layout = self.facts.module;
         let mut module = vec![0u8; layout.size as usize];
         let mut words: Vec<(u32, u64)> = vec![(0, table.header)];
         let mut lengths: Vec<(u32, u64)> = Vec::new();
         let mut slice = |field: u32, start: u64, len: u64| {
             words.push((field, start));
-            lengths.push((field + 8, len));
+            lengths.extend([(field + 8, len), (field + 16, len)]);
         };
+        slice(layout.filetab, table.files_at, 2);
+        if let Some(field) = layout.cutab {
+            slice(field, table.units_at, 1);
+        }
         if let (Some(names), Some(pctab)) = (layout.funcnametab, layout.pctab) {
             slice(names, table.names.0, table.names.1 as u64);
             slice(pctab, table.pctab.0, table.pctab.1 as u64);
@@ -282,7 +316,16 @@ impl<'s> Writer<'s> {
             (layout.text, minpc),
             (layout.etext, maxpc),
         ]);
-        words.extend(layout.gofunc.map(|field| (field, gofunc)));
+        let release = Release::from(self.program.version);
+        let field = |name| MODULEDATA.offset(name, release);
+        for name in ["gofunc", "rodata", "gcdata", "gcbss"] {
+            words.extend(field(name).map(|field| (field, others.gofunc)));
+        }
+        words.push((layout.findfunctab, others.buckets));
+        if let Some((types, etypes)) = others.types {
+            words.extend(field("types").map(|field| (field, types)));
+            words.extend(field("etypes").map(|field| (field, etypes)));
+        }
         if let Some(field) = layout.hasmain {
             module[field as usize] = 1;
         }
@@ -408,9 +451,19 @@ struct Entry {
     function: Option<usize>,
 }
 
+/// Where things lie that only the module data names.
+struct Others {
+    gofunc: u64,
+    buckets: u64,
+    /// First and one past the last.
+    types: Option<(u64, u64)>,
+}
+
 /// Where the tables lie.
 struct Tables {
     header: u64,
+    units_at: u64,
+    files_at: u64,
     names: (u64, usize),
     pctab: (u64, usize),
     functab_at: u64,

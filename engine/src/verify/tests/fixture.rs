@@ -16,6 +16,7 @@ use crate::verify::{Original, OriginalFunction};
 pub(super) const TEXT: u64 = 0x40_1000;
 const FIRST: u64 = 0x60_0000;
 const LAST: u64 = 0x60_1000;
+const MAX_STACK: u64 = 0x60_1040;
 const SIZE: u32 = 64;
 
 /// What is asked of the fixture.
@@ -30,6 +31,8 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     /// Bytes displaced: whole instructions without branches. `None`: the beginning of a check of the stack.
     pub(super) window: Option<&'static [u8]>,
+    /// Whether `runtime.maxstacksize` is found.
+    pub(super) max_stack: bool,
 }
 
 impl Case {
@@ -43,6 +46,7 @@ impl Case {
             slide: 0,
             name: "main.f",
             window: None,
+            max_stack: true,
         }
     }
 
@@ -65,6 +69,11 @@ pub(super) struct Fake {
     /// One after the other, from [`TEXT`] on.
     pub(super) functions: Vec<OriginalFunction<'static>>,
     pub(super) next: u64,
+    pub(super) max_stack: Option<u64>,
+    /// What the file has there.
+    pub(super) initial_max_stack: u64,
+    pub(super) hashed: Vec<(LinkAddr, LinkAddr)>,
+    pub(super) assumed_like: Option<GoVersion>,
 }
 
 impl Fake {
@@ -99,14 +108,23 @@ impl Original for Fake {
     fn version(&self) -> GoVersion {
         self.version
     }
+    fn assumed_like(&self) -> Option<GoVersion> {
+        self.assumed_like
+    }
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+    fn hashed_text(&self) -> Vec<(LinkAddr, LinkAddr)> {
+        self.hashed.clone()
     }
     fn is_race(&self) -> bool {
         self.race
     }
     fn tls_g(&self) -> Option<i32> {
         Some(-8)
+    }
+    fn max_stack_size(&self) -> Option<LinkAddr> {
+        self.max_stack.map(LinkAddr::new)
     }
     fn bytes(&self, at: LinkAddr, len: usize) -> Option<&[u8]> {
         let from = usize::try_from(at.get().checked_sub(TEXT)?).ok()?;
@@ -115,6 +133,7 @@ impl Original for Fake {
     fn pointer(&self, at: LinkAddr) -> Option<u64> {
         match at.get() {
             LAST => Some(FIRST),
+            MAX_STACK => Some(self.initial_max_stack),
             x if x == FIRST + u64::from(self.facts.module.next) => Some(self.next),
             _ => None,
         }
@@ -222,12 +241,15 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
         geometry,
     };
     let entry = base + TEXT;
+    let max_stack = case.max_stack.then_some(MAX_STACK);
+    let max_stack_size = max_stack.map(|at| RunAddr::new(base + at));
     let request = emit::Request {
         facts: &facts,
         race: false,
         tls_g: Some(-8),
         geometry,
         ring: placement.ring,
+        max_stack: max_stack_size,
         hook: 0,
         abi: case.abi,
         args: case.args,
@@ -305,6 +327,7 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
     ];
     let plan = Plan {
         placement,
+        max_stack_size,
         hooks: vec![PlannedHook {
             id: 0,
             name: case.name.to_owned(),
@@ -351,10 +374,15 @@ pub(super) fn plan(case: Case) -> (Fake, Plan) {
             size: SIZE,
             args: Some(case.args),
             flags: 0,
+            func_id: 0,
             has_args_map: true,
             has_locals_map: true,
         }],
         next: 0,
+        max_stack,
+        initial_max_stack: 1 << 20,
+        hashed: Vec::new(),
+        assumed_like: None,
     };
     (fake, plan)
 }

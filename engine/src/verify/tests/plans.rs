@@ -155,6 +155,35 @@ fn a_hook_is_what_the_file_says() {
 }
 
 #[test]
+fn deep_calls_are_told_by_the_variable_of_this_program() {
+    for case in [Case::new(13, Abi::Abi0), Case::new(27, Abi::AbiInternal)] {
+        let without = Case {
+            max_stack: false,
+            ..case
+        };
+        let (unknown, assumed) = fixture::plan(without);
+        check(&unknown, &assumed).unwrap();
+        let (mut fake, plan) = fixture::plan(case);
+        let code = |fake: &fixture::Fake, plan: &Plan| check(fake, plan).unwrap_err()[0].code;
+        // made for a program in which it was not found, or found elsewhere
+        assert_eq!(code(&fake, &assumed), Code::Guards);
+        assert_eq!(code(&unknown, &plan), Code::Guards);
+        let mut told = assumed;
+        told.max_stack_size = plan.max_stack_size;
+        assert_eq!(code(&fake, &told), Code::Guards);
+        told = plan.clone();
+        told.max_stack_size = None;
+        assert_eq!(code(&unknown, &told), Code::Code);
+        fake.max_stack = fake.max_stack.map(|at| at + 8);
+        assert_eq!(code(&fake, &plan), Code::Guards);
+        fake.max_stack = fake.max_stack.map(|at| at - 8);
+        // a word of the file that is another one
+        fake.initial_max_stack = 250_000_000;
+        assert_eq!(code(&fake, &plan), Code::Guards);
+    }
+}
+
+#[test]
 fn damaged_bytes_are_answered() {
     // many bytes at once, from a fixed sequence: what matters is that there is an answer, and soon
     let mut seed = 1u64;

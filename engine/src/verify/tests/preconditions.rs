@@ -1,6 +1,7 @@
 //! Plans that are written without a fault for functions that must not be hooked, or not so: each is rejected for that reason.
 
 use super::fixture::{self, Case, Fake, TEXT};
+use crate::addr::LinkAddr;
 use crate::golang::{Abi, GoVersion};
 use crate::plan::Plan;
 use crate::site::CalleeStack;
@@ -79,6 +80,56 @@ fn flags_of_the_line_table_forbid_a_frame() {
         let (mut fake, plan) = fixture::plan(Case::new(minor, Abi::Abi0));
         fake.functions[0].flags = flags;
         assert_eq!(codes(&fake, &plan), expected, "go1.{minor} {flags}");
+    }
+}
+
+#[test]
+fn code_that_the_program_hashes_is_not_touched() {
+    let size = 64;
+    let (mut fake, plan) = fixture::plan(Case::new(27, Abi::AbiInternal));
+    for (range, expected) in [
+        ((TEXT + size, TEXT + 2 * size), NOTHING),
+        ((TEXT - 1, TEXT), NOTHING),
+        ((TEXT - 1, TEXT + 1), &[Code::Forbidden]),
+        ((TEXT + size - 1, TEXT + 2 * size), &[Code::Forbidden]),
+    ] {
+        fake.hashed = vec![(LinkAddr::new(range.0), LinkAddr::new(range.1))];
+        assert_eq!(codes(&fake, &plan), expected, "{range:x?}");
+    }
+    // Marks in the line table, where nothing else tells.
+    fake.hashed.clear();
+    fake.push("go:textfipsstart", &[]).entry = LinkAddr::new(TEXT - size);
+    assert_eq!(codes(&fake, &plan), NOTHING);
+    fake.push("go:textfipsend", &[]);
+    assert_eq!(codes(&fake, &plan), [Code::Forbidden]);
+}
+
+#[test]
+fn programs_that_rewrite_themselves_are_not_touched() {
+    let (mut fake, plan) = fixture::plan(Case::new(21, Abi::AbiInternal));
+    fake.push("github.com/bytedance/mockeys.Mock", &[]);
+    assert_eq!(codes(&fake, &plan), NOTHING);
+    fake.push("github.com/bytedance/mockey.Mock", &[]);
+    assert_eq!(codes(&fake, &plan), [Code::Forbidden]);
+}
+
+#[test]
+fn functions_of_a_newer_runtime_are_not_framed() {
+    for (name, expected) in [
+        ("runtime.unheardOf", &[Code::Forbidden][..]),
+        ("runtime.newobject", NOTHING),
+        ("main.unheardOf", NOTHING),
+    ] {
+        let (mut fake, plan) = fixture::plan(Case {
+            name,
+            ..Case::new(27, Abi::AbiInternal)
+        });
+        assert_eq!(codes(&fake, &plan), NOTHING, "{name}");
+        fake.assumed_like = Some(GoVersion::new(27, 3));
+        assert_eq!(codes(&fake, &plan), expected, "{name}");
+        let wrapper = fake.facts.func_id_wrapper.unwrap();
+        fake.functions[0].func_id = wrapper;
+        assert_eq!(codes(&fake, &plan), NOTHING, "a wrapper, {name}");
     }
 }
 

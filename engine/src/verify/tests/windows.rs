@@ -18,7 +18,7 @@ fn jump(opcode: &[u8], offset: u64, target: u64) -> Vec<u8> {
 
 /// What the verifier says of `window` moved as `code`, `moved` being pairs of offsets.
 fn verdict(window: &[u8], code: &[u8], moved: &[(u64, u64)]) -> Vec<Code> {
-    let (_, plan) = fixture::plan(Case::new(21, Abi::Abi0));
+    let (original, plan) = fixture::plan(Case::new(21, Abi::Abi0));
     let mut hook = plan.hooks[0].clone();
     hook.window = window.to_vec();
     hook.entry = RunAddr::new(ENTRY);
@@ -37,7 +37,7 @@ fn verdict(window: &[u8], code: &[u8], moved: &[(u64, u64)]) -> Vec<Code> {
         data: Mapping::default(),
     };
     let mut findings = Findings::default();
-    displaced::check(&hook, &memory, &mut findings);
+    displaced::check(&original, &plan, &hook, &memory, &mut findings);
     findings.list.iter().map(|r| r.code).collect()
 }
 

@@ -2,4 +2,5 @@
 
 pub mod discard;
 pub mod hooked;
+pub mod memory;
 pub mod process;

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use super::memory::{Sampler, Series};
 
 /// Bytes of each output stream that are kept; what comes after is read and counted.
 const KEPT: usize = 64 << 20;
@@ -92,6 +94,28 @@ impl std::fmt::Display for End {
     }
 }
 
+/// How far a run came by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reached {
+    /// It ended before it was ready.
+    Start,
+    /// It was ready, if there is a sign for that, and ended by itself, or its time was up.
+    Ready,
+    /// It was there when it was told to stop.
+    Stop,
+}
+
+impl std::fmt::Display for Reached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Start => "before it was ready",
+            Self::Ready => "by itself",
+            Self::Stop => "when it was told to stop",
+        })
+    }
+}
+
 /// One finished run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finished {
@@ -99,6 +123,8 @@ pub struct Finished {
     pub pid: u32,
     /// How it ended.
     pub end: End,
+    /// How far it came before.
+    pub reached: Reached,
     /// What it wrote to standard output.
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
@@ -107,6 +133,25 @@ pub struct Finished {
     pub load: Option<End>,
     /// How long it took.
     pub elapsed: Duration,
+    /// The memory that it had, if that was watched.
+    pub memory: Series,
+}
+
+impl Finished {
+    /// A run that wrote nothing and took no time.
+    #[must_use]
+    pub fn new(pid: u32, end: End) -> Self {
+        Self {
+            pid,
+            end,
+            reached: Reached::Ready,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            load: None,
+            elapsed: Duration::ZERO,
+            memory: Series::new(),
+        }
+    }
 }
 
 /// Why a run could not be made.
@@ -119,14 +164,6 @@ pub enum RunError {
         program: String,
         /// Why.
         error: io::Error,
-    },
-    /// It ended or its time was up before it was ready.
-    #[error("not ready ({sign}): {end}")]
-    NotReady {
-        /// The sign that was waited for.
-        sign: String,
-        /// How it ended.
-        end: End,
     },
     /// `--stop` names no signal.
     #[error("`{0}` is not a signal")]
@@ -142,7 +179,24 @@ pub enum RunError {
 }
 
 /// Starts `command` with the scenario's input, plays the scenario and waits for the end.
-pub fn run(mut command: Command, scenario: &Scenario) -> Result<Finished, RunError> {
+pub fn run(command: Command, scenario: &Scenario) -> Result<Finished, RunError> {
+    play(command, scenario, None)
+}
+
+/// As [`run`], and watches the memory of the process while it executes `program`, whose links are resolved.
+pub fn run_watched(
+    command: Command,
+    scenario: &Scenario,
+    program: &Path,
+) -> Result<Finished, RunError> {
+    play(command, scenario, Some(program))
+}
+
+fn play(
+    mut command: Command,
+    scenario: &Scenario,
+    watched: Option<&Path>,
+) -> Result<Finished, RunError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let stop = scenario.stop.as_deref().map(signal).transpose()?;
     let stdin = match &scenario.stdin {
@@ -165,15 +219,37 @@ pub fn run(mut command: Command, scenario: &Scenario) -> Result<Finished, RunErr
         .spawn()
         .map_err(|error| RunError::Start { program, error })?;
     let mut group = Group::new(child);
-    let mut load = None;
+    let pid = group.child.id();
+    let sampler = watched.map(|program| Sampler::start(pid, program.to_owned()));
+    let acted = act(&mut group, scenario, stop, deadline);
+    let memory = sampler.map_or_else(Series::new, Sampler::finish);
+    let (end, reached, load) = acted?;
+    let (stdout, stderr) = group.finish();
+    Ok(Finished {
+        pid,
+        end,
+        reached,
+        stdout,
+        stderr,
+        load,
+        elapsed: begun.elapsed(),
+        memory,
+    })
+}
+
+/// Waits for the sign, plays the load, stops the program, and waits for its end.
+fn act(
+    group: &mut Group,
+    scenario: &Scenario,
+    stop: Option<Signal>,
+    deadline: Instant,
+) -> Result<(End, Reached, Option<End>), RunError> {
     if let Some(ready) = &scenario.ready
         && let Some(end) = group.wait_ready(ready, deadline)?
     {
-        return Err(RunError::NotReady {
-            sign: format!("{ready:?}"),
-            end,
-        });
+        return Ok((end, Reached::Start, None));
     }
+    let mut load = None;
     if let Some(line) = &scenario.load {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(line);
@@ -183,21 +259,16 @@ pub fn run(mut command: Command, scenario: &Scenario) -> Result<Finished, RunErr
         };
         load = Some(run(shell, &inner)?.end);
     }
+    let mut reached = Reached::Ready;
     if let Some(stop) = stop {
+        if let Some(end) = group.ended()? {
+            return Ok((end, reached, load));
+        }
+        reached = Reached::Stop;
         // It may have ended by itself.
         let _ = nix::sys::signal::kill(group.pid, stop);
     }
-    let end = group.wait(deadline)?;
-    let pid = group.child.id();
-    let (stdout, stderr) = group.finish();
-    Ok(Finished {
-        pid,
-        end,
-        stdout,
-        stderr,
-        load,
-        elapsed: begun.elapsed(),
-    })
+    Ok((group.wait(deadline)?, reached, load))
 }
 
 fn signal(name: &str) -> Result<Signal, RunError> {
@@ -259,18 +330,23 @@ impl Group {
 
     /// Looks whether it has ended or its time is up; sleeps a moment if neither.
     fn poll(&mut self, deadline: Instant) -> Result<Option<End>, RunError> {
-        let status = self.child.try_wait().map_err(|error| RunError::System {
-            what: "wait for the program",
-            error,
-        })?;
-        if let Some(status) = status {
-            return Ok(Some(end(status)));
+        if let Some(end) = self.ended()? {
+            return Ok(Some(end));
         }
         if Instant::now() >= deadline {
             return Ok(Some(End::TimedOut));
         }
         std::thread::sleep(POLL);
         Ok(None)
+    }
+
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Result<Option<End>, RunError> {
+        let status = self.child.try_wait().map_err(|error| RunError::System {
+            what: "wait for the program",
+            error,
+        })?;
+        Ok(status.map(end))
     }
 
     /// Kills what is left and returns what was written.
@@ -430,6 +506,14 @@ mod tests {
             (End::Status(5), Some(End::Status(7)))
         );
         assert_eq!(finished.stdout, b"ready\nbye\n");
+        assert_eq!(finished.reached, Reached::Stop);
+        // One that ends during the load ends by itself.
+        let scenario = Scenario {
+            load: Some("sleep 0.3".to_owned()),
+            ..scenario
+        };
+        let early = shell("echo ready; exit 5", &scenario).unwrap();
+        assert_eq!((early.end, early.reached), (End::Status(5), Reached::Ready));
     }
 
     #[test]
@@ -440,13 +524,8 @@ mod tests {
             ready: Some(Ready::Text("never".into())),
             ..seconds(5)
         };
-        assert!(matches!(
-            shell("exit 1", &never),
-            Err(RunError::NotReady {
-                end: End::Status(1),
-                ..
-            })
-        ));
+        let dead = shell("exit 1", &never).unwrap();
+        assert_eq!((dead.end, dead.reached), (End::Status(1), Reached::Start));
         let stop = Scenario {
             stop: Some("NONSENSE".into()),
             ..seconds(5)

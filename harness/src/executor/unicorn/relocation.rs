@@ -262,13 +262,29 @@ mod tests {
         }
     }
 
+    /// `push rdx; call …`, as closures begin in builds with `-d=maymorestack`.
+    fn displaced_call() -> Case {
+        let callee = ENTRY + 0x2000;
+        let window = [&[0x52][..], &jump(&[0xe8], ENTRY + 1, callee)].concat();
+        let mut relocated = vec![0x52, 0xff, 0x35, 5, 0, 0, 0];
+        relocated.extend(jump(&[0xe9], CODE + 7, callee));
+        relocated.extend((ENTRY + 6).to_le_bytes());
+        case(&window, &[], relocated)
+    }
+
     fn answers(case: &Case) -> Vec<Answer> {
         Executor::for_case(case).unwrap().one(case, true).unwrap()
     }
 
     #[test]
     fn true_relocations_agree_in_every_state() {
-        for case in [stack_check(), tls_prologue(), frame(), rip_relative()] {
+        for case in [
+            stack_check(),
+            tls_prologue(),
+            frame(),
+            rip_relative(),
+            displaced_call(),
+        ] {
             assert_eq!(
                 answers(&case),
                 vec![Answer::Agree; STACKS.len()],
@@ -291,7 +307,13 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_relocated_window_is_seen() {
-        let cases = [stack_check(), tls_prologue(), frame(), rip_relative()];
+        let cases = [
+            stack_check(),
+            tls_prologue(),
+            frame(),
+            rip_relative(),
+            displaced_call(),
+        ];
         let mut unseen = Vec::new();
         for (number, case) in cases.iter().enumerate() {
             let mut executor = Executor::for_case(case).unwrap();

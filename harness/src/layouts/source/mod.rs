@@ -34,8 +34,6 @@ pub struct Source<'t> {
 #[derive(Debug, Default)]
 struct Package {
     dir: PathBuf,
-    /// Names of the Go and assembly files of linux/amd64.
-    files: Vec<String>,
     constants: HashMap<String, Declared>,
 }
 
@@ -111,21 +109,6 @@ impl<'t> Source<'t> {
             .map(Some)
     }
 
-    /// The paths and contents of the Go and assembly files of `package`; none if there is no such package.
-    ///
-    /// # Errors
-    /// The toolchain cannot be asked; a file cannot be read.
-    pub fn files(&mut self, package: &str) -> Result<Vec<(PathBuf, String)>> {
-        let package = self.package(package)?;
-        let read = |name: &String| {
-            let path = package.dir.join(name);
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            Ok((path, text))
-        };
-        package.files.iter().map(read).collect()
-    }
-
     fn package(&mut self, path: &str) -> Result<&Package> {
         if !self.packages.contains_key(path) {
             let package = self.list(path)?;
@@ -140,7 +123,7 @@ impl<'t> Source<'t> {
             "list",
             "-e",
             "-f",
-            "{{.Dir}}{{range .GoFiles}}\n{{.}}{{end}}{{range .SFiles}}\n{{.}}{{end}}",
+            "{{.Dir}}{{range .GoFiles}}\n{{.}}{{end}}",
         ]);
         if self.race {
             go.args(["-tags", "race"]);
@@ -153,19 +136,14 @@ impl<'t> Source<'t> {
         let text = String::from_utf8(output.stdout).context("the answer of go list")?;
         let mut lines = text.lines();
         let dir = PathBuf::from(lines.next().unwrap_or_default());
-        let files: Vec<String> = lines.map(str::to_owned).collect();
         let mut constants = HashMap::new();
-        for name in files.iter().filter(|name| name.ends_with(".go")) {
+        for name in lines {
             let file = dir.join(name);
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             declarations::read(name, &text, &mut constants);
         }
-        Ok(Package {
-            dir,
-            files,
-            constants,
-        })
+        Ok(Package { dir, constants })
     }
 }
 

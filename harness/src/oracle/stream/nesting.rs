@@ -1,7 +1,7 @@
 //! The calls of one goroutine form a forest: two of them are apart, or one holds the other and lies above it on the stack.
 //!
 //! Two time stamps are taken on the CPUs that the goroutine ran on; counters of two CPUs may be some ticks apart, so an
-//! overlap of less than [`SKEW`] is let pass, if the two calls returned on different threads.
+//! overlap of less than [`SKEW`] is let pass, if the two calls returned on different Ms.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) struct Call {
     start: u64,
     end: u64,
     depth: u64,
-    tid: u64,
+    m: u64,
 }
 
 impl Call {
@@ -31,7 +31,7 @@ impl Call {
             start: span.start,
             end: span.start.saturating_add(span.dur),
             depth: span.depth,
-            tid: span.tid,
+            m: span.m,
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn check(calls: &mut [Call]) -> Result<Callers, String> {
         let mut is_certain = true;
         if let Some(outer) = open.last() {
             let outer_hook = outer.hook;
-            let skew = if outer.tid == call.tid { 0 } else { SKEW };
+            let skew = if outer.m == call.m { 0 } else { SKEW };
             let apart = call.start.saturating_add(skew) >= outer.end;
             let inside = call.end <= outer.end.saturating_add(skew) && call.depth > outer.depth;
             if !apart && !inside {
@@ -98,7 +98,7 @@ mod tests {
             start,
             end,
             depth,
-            tid: 1,
+            m: 1,
         }
     }
 
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn skew_between_threads_is_let_pass() {
+    fn skew_between_ms_is_let_pass() {
         let mut calls = [call(1, 0, 50_000, 64), call(1, 40_000, 51_000, 128)];
         assert!(check(&mut calls).is_err());
-        calls[1].tid = 2;
+        calls[1].m = 2;
         check(&mut calls).unwrap();
         calls[1].end = 60_000;
         assert!(check(&mut calls).is_err());

@@ -1,7 +1,5 @@
 //! A true stream agrees; each way of being wrong is a divergence.
 
-use std::time::Duration;
-
 use super::*;
 
 const HEADER: &str = r#"{"schema":"gondwana.stream","version":2,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
@@ -9,21 +7,14 @@ const SPANS: [&str; 2] = [
     r#"{"span":0,"start":5000000020,"dur":10,"g":1,"tid":7,"m":0,"depth":128}"#,
     r#"{"span":0,"start":5000000000,"dur":50,"g":1,"tid":7,"m":0,"depth":64}"#,
 ];
-const END: &str = r#"{"end":{"entered":[3],"spans":[2],"lost":0,"skipped":{"no_room":0,"no_g":0,"gsignal":0},"malformed":0,"exit":{"code":0}}}"#;
+const END: &str = r#"{"end":{"entered":[3],"spans":[2],"lost":0,"published":2,"skipped":{"no_room":0,"no_g":0,"gsignal":0,"deep":0},"malformed":0,"exit":{"code":0}}}"#;
 
 fn whole() -> String {
     [HEADER, SPANS[0], SPANS[1], END].join("\n") + "\n"
 }
 
 fn judge_text(text: &str, spans: Count, abandoned: Count) -> Judged {
-    let run = Finished {
-        pid: 1,
-        end: process::End::Status(0),
-        stdout: Vec::new(),
-        stderr: Vec::new(),
-        load: None,
-        elapsed: Duration::ZERO,
-    };
+    let run = Finished::new(1, process::End::Status(0));
     let expected = [Expected {
         pattern: "main.f".to_owned(),
         spans,
@@ -54,7 +45,7 @@ fn a_true_stream_agrees() {
 
 #[test]
 fn each_change_is_seen() {
-    let changes: [(&str, &str, &str); 11] = [
+    let changes: [(&str, &str, &str); 12] = [
         (
             r#""hooked":true"#,
             r#""hooked":false,"reason":{"code":"plan","message":"m"}"#,
@@ -64,7 +55,7 @@ fn each_change_is_seen() {
         (
             r#""start":5000000020,"dur":10"#,
             r#""start":5000000020,"dur":40"#,
-            "order of each thread",
+            "order of each M",
         ),
         (r#""depth":128"#, r#""depth":64"#, "nesting"),
         (r#""dur":50"#, r#""dur":5000000000"#, "times within the run"),
@@ -84,6 +75,11 @@ fn each_change_is_seen() {
             "9 spans said to be lost, 1 are missing",
         ),
         (r#""malformed":0"#, r#""malformed":1"#, "1 malformed"),
+        (
+            r#""published":2"#,
+            r#""published":3"#,
+            "published 3 records, 2 arrived",
+        ),
         (r#"{"code":0}"#, r#"{"code":3}"#, "exit status"),
         (END, "", "no end line"),
     ];
@@ -144,4 +140,94 @@ fn expectations_are_held_against_exact_counts_and_losses() {
         Count::Exactly(3),
         Count::Exactly(1)
     )));
+}
+
+/// Both calls on threads of their own, whose ids the runtime has not written yet.
+#[test]
+fn order_is_kept_per_m_since_new_threads_have_no_id() {
+    let text = whole()
+        .replace(
+            r#""tid":7,"m":0,"depth":128"#,
+            r#""tid":0,"m":3,"depth":128"#,
+        )
+        .replace(r#""g":1,"tid":7,"m":0"#, r#""g":2,"tid":0,"m":4"#)
+        .replace(
+            r#""start":5000000000,"dur":50"#,
+            r#""start":5000000000,"dur":5"#,
+        );
+    let judged = judge_text(&text, Count::Exactly(2), Count::Exactly(1));
+    assert_eq!(bad(&judged), Vec::<String>::new());
+    let one = text.replace(r#""m":4"#, r#""m":3"#);
+    let found = bad(&judge_text(&one, Count::Exactly(2), Count::Exactly(1)));
+    assert!(
+        found.iter().any(|line| line.starts_with("order of each M")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn hooks_and_agents_that_drop_records_are_seen() {
+    let returns = |text: &str| {
+        returns(
+            &judge_text(text, Count::AtLeast(0), Count::AtLeast(0)),
+            true,
+        )
+    };
+    assert!(returns(&whole()).answer.agrees());
+    // The agent drops every record, then one.
+    let none = [HEADER, END]
+        .join("\n")
+        .replace(r#""spans":[2]"#, r#""spans":[0]"#)
+        + "\n";
+    let one = whole()
+        .replace(SPANS[0], "")
+        .replace("\n\n", "\n")
+        .replace(r#""spans":[2]"#, r#""spans":[1]"#);
+    for text in [&none, &one] {
+        let found = bad(&judge_text(text, Count::AtLeast(0), Count::AtLeast(0)));
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with("records: diverge")),
+            "{found:?}"
+        );
+    }
+    // The hooks do.
+    let unpublished = none.replace(r#""published":2"#, r#""published":0"#);
+    let found = bad(&judge_text(
+        &unpublished,
+        Count::AtLeast(0),
+        Count::AtLeast(0),
+    ));
+    assert_eq!(found, Vec::<String>::new());
+    assert!(matches!(returns(&unpublished).answer, Answer::Diverge(_)));
+    // One call may be the one in which the program ended.
+    let last = unpublished.replace(r#""entered":[3]"#, r#""entered":[1]"#);
+    assert!(matches!(returns(&last).answer, Answer::Inconclusive(_)));
+}
+
+#[test]
+fn initialisers_have_returned_when_main_is_entered() {
+    let fired = |name: &str, entered, spans| Fired {
+        name: name.to_owned(),
+        entered,
+        spans,
+        callers: BTreeMap::new(),
+    };
+    let answer = |name: &str, spans| {
+        let mut judged = judge_text(&whole(), Count::AtLeast(0), Count::AtLeast(0));
+        judged.fired = vec![
+            fired("main.main", 1, 0),
+            fired(name, 1, spans),
+            fired("main.f", 5, 5),
+        ];
+        returns(&judged, true).answer
+    };
+    for name in ["main.init", "net/http.init.0", "main.init.12"] {
+        assert!(matches!(answer(name, 0), Answer::Diverge(_)), "{name}");
+        assert!(answer(name, 1).agrees());
+    }
+    for name in ["main.initialise", "main.init.0.func1", "main.(*T).init2"] {
+        assert!(answer(name, 0).agrees(), "{name}");
+    }
 }

@@ -37,11 +37,12 @@ type facts struct {
 
 var marks = map[string]bool{
 	"runtime.pclntab": true, "runtime.firstmoduledata": true, "runtime.lastmoduledatap": true,
-	"runtime.text": true, "runtime.etext": true,
+	"runtime.text": true, "runtime.etext": true, "runtime.maxstacksize": true,
 }
 
 var wanted = map[string]bool{
 	"runtime.g": true, "runtime.m": true, "runtime._panic": true, "runtime.moduledata": true, "runtime._func": true,
+	"runtime.p": true,
 }
 
 func main() {

@@ -1,0 +1,209 @@
+//! A program and hooks -> its unhooked runs and its hooked one, judged together.
+//!
+//! Unhooked twice, then hooked; then unhooked again as often as the oracles want. Watches memory, keeps no file but the
+//! stream.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use gondwana_engine::event::Header;
+use regex::Regex;
+
+use crate::executor::native::hooked::{self, Agent};
+use crate::executor::native::process::{self, End, Finished, Reached, Scenario};
+use crate::oracle::output::MOST;
+use crate::oracle::{Finding, memory, output, stream};
+use crate::report::case::Native;
+use crate::testbins::Expected;
+
+/// How long the agent may take to end after the program.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The runs and what the oracles say of them.
+pub struct Runs {
+    /// The hooked run.
+    pub hooked: Finished,
+    /// The unhooked runs with what they say.
+    pub settled: Settled,
+    /// The hooked run's stream.
+    pub stream: stream::Judged,
+}
+
+/// A run, compared with as many unhooked ones as that takes.
+pub struct Settled {
+    /// The unhooked runs.
+    pub unhooked: Vec<Finished>,
+    /// Ends and output.
+    pub output: output::Judged,
+    /// Memory.
+    pub memory: memory::Judged,
+}
+
+impl Settled {
+    /// All answers.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let output = self.output.exit.iter().chain(&self.output.output);
+        output.chain(&self.memory.findings)
+    }
+}
+
+/// Compares a run with unhooked ones; `more` makes another of these.
+///
+/// # Errors
+/// Those of `more`.
+pub fn settle(
+    hooked: &Finished,
+    mut unhooked: Vec<Finished>,
+    masks: &[Regex],
+    mut more: impl FnMut(usize) -> Result<Finished>,
+) -> Result<Settled> {
+    loop {
+        let output = output::judge(&unhooked, hooked, masks);
+        let memory = memory::judge(&unhooked, hooked);
+        if !(output.wants_more || memory.wants_more) || unhooked.len() >= MOST {
+            return Ok(Settled {
+                unhooked,
+                output,
+                memory,
+            });
+        }
+        unhooked.push(more(unhooked.len() + 1)?);
+    }
+}
+
+/// Runs the program unhooked.
+///
+/// # Errors
+/// When it cannot be run, or never was ready: then there is nothing to compare with.
+pub fn unhooked(program: &Path, scenario: &Scenario) -> Result<Finished> {
+    let mut command = Command::new(program);
+    command.args(&scenario.args);
+    let run = process::run_watched(command, scenario, program)?;
+    if let (Some(sign), Reached::Start) = (&scenario.ready, run.reached) {
+        bail!("not ready ({sign:?}): {}", run.end);
+    }
+    Ok(run)
+}
+
+/// Runs the program hooked, and waits for the end of its stream.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn hooked(
+    program: &Path,
+    patterns: &[String],
+    scenario: &Scenario,
+    agent: &Agent,
+    stream_file: &Path,
+) -> Result<Finished> {
+    match std::fs::remove_file(stream_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", stream_file.display()));
+        }
+        _ => {}
+    }
+    let command = agent.command(program, patterns, stream_file, &scenario.args);
+    let run = process::run_watched(command, scenario, program)?;
+    hooked::wait_for_end(stream_file, PATIENCE);
+    Ok(run)
+}
+
+/// Makes and judges all runs of a case.
+pub(super) fn make(
+    native: &Native,
+    agent: &Agent,
+    stream_file: &Path,
+    expected: &[Expected],
+    progress: &mut impl FnMut(&str),
+) -> Result<Runs> {
+    let scenario = &native.scenario;
+    let masks = native.masks.iter().map(|mask| Regex::new(mask));
+    let masks: Vec<Regex> = masks.collect::<Result<_, _>>().context("a mask")?;
+    progress("running unhooked");
+    let first = unhooked(&native.program, scenario)?;
+    progress("running unhooked again");
+    let second = unhooked(&native.program, scenario)?;
+    progress("running hooked");
+    let begun = now();
+    let hooked = hooked(
+        &native.program,
+        &native.patterns,
+        scenario,
+        agent,
+        stream_file,
+    )?;
+    let times = (begun, now());
+    let context = stream::Context {
+        run: &hooked,
+        times,
+        expected,
+    };
+    let mut stream = match File::open(stream_file) {
+        Ok(file) => stream::judge(BufReader::new(file), context),
+        // No stream is a stream without a line.
+        Err(_) => stream::judge(std::io::empty(), context),
+    };
+    if let Some(reason) = stream.header.as_ref().and_then(cannot_hook) {
+        bail!("cannot run the program hooked: {reason}");
+    }
+    // What is promised of a program says better which of its calls return.
+    if expected.is_empty() && stream.end.is_some() {
+        let by_itself = hooked.reached == Reached::Ready && hooked.end != End::TimedOut;
+        stream.findings.push(stream::returns(&stream, by_itself));
+    }
+    let settled = settle(&hooked, vec![first, second], &masks, |number| {
+        progress(&format!("running unhooked, {number} times now: it varies"));
+        unhooked(&native.program, scenario)
+    })?;
+    Ok(Runs {
+        hooked,
+        settled,
+        stream,
+    })
+}
+
+/// Why this machine cannot run programs hooked, which says nothing about the hooks.
+fn cannot_hook(header: &Header) -> Option<String> {
+    let reason = header.reason.as_ref()?;
+    ["not-permitted", "output", "system"]
+        .contains(&reason.code.as_str())
+        .then(|| reason.message.clone())
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
+        let header = |reason: &str| -> Header {
+            let text = format!(
+                r#"{{"schema":"gondwana.stream","version":2,"hooked":false,{reason}
+                "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[],"unmatched":[]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let reason = |code: &str| format!(r#""reason":{{"code":"{code}","message":"why"}},"#);
+        assert_eq!(
+            cannot_hook(&header(&reason("not-permitted"))).as_deref(),
+            Some("why")
+        );
+        for code in ["rejected", "plan", "memory-differs", "nothing-hookable"] {
+            assert_eq!(cannot_hook(&header(&reason(code))), None);
+        }
+        assert_eq!(cannot_hook(&header("")), None);
+    }
+}

@@ -76,8 +76,7 @@ pub fn judge(unhooked: &[Finished], hooked: &Finished) -> Judged {
             peak(own) >> 10,
             own.len()
         ),
-        wants_more: series.len() < SEEN
-            || findings.iter().any(|finding| !finding.answer.agrees()),
+        wants_more: series.len() < SEEN || findings.iter().any(|finding| !finding.answer.agrees()),
         findings,
         short,
     }

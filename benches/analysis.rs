@@ -54,7 +54,7 @@ fn analysis(c: &mut Criterion) {
 
     let spec = HookSpec::parse(["*"]).expect("a pattern");
     let everything = Selection::new(&image, &spec, HookOptions::default()).expect("functions");
-    let shape = RingGeometry::for_hooks(everything.requests.len() as u32);
+    let shape = RingGeometry::for_hooks(everything.requests.len() as u32).expect("a shape");
     let placement = Placement::nominal(&image, shape);
     group.throughput(Throughput::Elements(everything.requests.len() as u64));
     group.bench_function("plan_all", |b| {

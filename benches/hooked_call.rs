@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use criterion::Criterion;
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
 use gondwana_engine::inject::{Destination, Launch, launch};
@@ -99,8 +100,12 @@ fn become_program(slots: u32) -> u8 {
     launch(Launch {
         program: args.next().unwrap_or_default(),
         arguments: args.collect(),
-        wanted: Wanted::new(["main.hooked"], HookOptions::default(), Some(slots))
-            .expect("a pattern"),
+        wanted: Wanted::new(
+            ["main.hooked"],
+            HookOptions::default(),
+            Memory::Rings { rings: 256, slots },
+        )
+        .expect("a pattern"),
         destination: Destination::File("/dev/null".into()),
         require: true,
         fail_at: FailAt::NEVER,

@@ -101,6 +101,15 @@ fn stream() -> Format {
             inlined: 1,
             raw: true,
         }],
+        memory: Some(event::Memory {
+            records: 1,
+            rings: 1,
+            slots: 4,
+            counters: 8,
+            code: 1,
+            tables: 1,
+            text: 4096,
+        }),
         deviations: vec!["stack-use".into()],
         refusals: vec![event::Refused {
             name: "main.g".into(),

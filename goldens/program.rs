@@ -78,7 +78,7 @@ pub(crate) fn plan(version: GoVersion, pattern: &str, raw: bool) -> (Facts, Plan
     let selection = Selection::new(&image, &spec, HookOptions { raw }).unwrap();
     assert_eq!(selection.refused, [], "{version}");
     let hooks = selection.requests.len() as u32;
-    let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks));
+    let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks).unwrap());
     let plan = plan::build(&image, &selection.requests, placement).unwrap();
     let verified = verify::verify(&image, plan).unwrap();
     (*image.facts(), verified.plan().clone())

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use gondwana_engine::event::Stream;
 use gondwana_engine::golang::{Facts, GoVersion};
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::change::Change;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
@@ -261,7 +262,14 @@ fn parse_launch(mut args: impl Iterator<Item = String>) -> Result<(Launch, Chang
     let launch = Launch {
         program: program.into(),
         arguments: args.map(Into::into).collect(),
-        wanted: Wanted::new(patterns, HookOptions::default(), Some(1 << 20))?,
+        wanted: Wanted::new(
+            patterns,
+            HookOptions::default(),
+            Memory::Rings {
+                rings: 256,
+                slots: 1 << 20,
+            },
+        )?,
         destination: Destination::File(stream.into()),
         require: true,
         fail_at: FailAt::NEVER,

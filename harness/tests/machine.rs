@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use gondwana_engine::golang::GoVersion;
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
@@ -108,7 +109,15 @@ fn emulate(
         run(&mut machine)?
     } else {
         let mut known = Description::default();
-        let wanted = Wanted::new(hooks, HookOptions::default(), Some(1 << 12)).unwrap();
+        let wanted = Wanted::new(
+            hooks,
+            HookOptions::default(),
+            Memory::Rings {
+                rings: 256,
+                slots: 1 << 12,
+            },
+        )
+        .unwrap();
         machine.hook(&wanted, &mut known)?;
         let stream = Stream::new(&mut bytes, &machine, known).unwrap();
         let ending = run(&mut machine)?;
@@ -231,7 +240,7 @@ fn test_programs_do_what_they_do_natively() {
 fn a_hooked_program_says_hello_in_every_version() {
     for (version, file) in Programs::open().all("fib") {
         let mut machine = Machine::start(&file, setup(1, false)).unwrap();
-        let wanted = Wanted::new(["main.fib"], HookOptions::default(), None).unwrap();
+        let wanted = Wanted::new(["main.fib"], HookOptions::default(), Memory::Default).unwrap();
         let mut known = Description::default();
         machine.hook(&wanted, &mut known).unwrap();
         assert_eq!(run(&mut machine).unwrap(), Ending::Status(0), "{version}");

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
@@ -25,7 +26,15 @@ fn each_path_through_a_hook_costs_what_it_did() {
         let file = std::fs::read(program).unwrap();
         for path in Path::ALL {
             let mut machine = Machine::start(&file, Setup::new("fib")).unwrap();
-            let wanted = Wanted::new(["main.fib"], HookOptions::default(), Some(1 << 10)).unwrap();
+            let wanted = Wanted::new(
+                ["main.fib"],
+                HookOptions::default(),
+                Memory::Rings {
+                    rings: 256,
+                    slots: 1 << 10,
+                },
+            )
+            .unwrap();
             machine.hook(&wanted, &mut Description::default()).unwrap();
             let cost = machine.cost(path).unwrap();
             let name = serde_json::to_value(path).unwrap();

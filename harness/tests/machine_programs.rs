@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use gondwana_engine::event::{End as StreamEnd, Hook, Line, StreamReader};
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
@@ -40,7 +41,15 @@ fn emulate(file: &Path, setup: Setup, hooks: &[String]) -> (Outcome, Vec<u8>) {
     let mut machine = Machine::start(&data, setup).unwrap();
     let mut known = Description::default();
     if !hooks.is_empty() {
-        let wanted = Wanted::new(hooks, HookOptions::default(), Some(1 << 12)).unwrap();
+        let wanted = Wanted::new(
+            hooks,
+            HookOptions::default(),
+            Memory::Rings {
+                rings: 256,
+                slots: 1 << 12,
+            },
+        )
+        .unwrap();
         machine.hook(&wanted, &mut known).unwrap();
     }
     let mut bytes = Vec::new();

@@ -460,7 +460,7 @@ mod tests {
             facts,
             race: false,
             tls_g: Some(-8),
-            geometry: RingGeometry::for_hooks(3),
+            geometry: RingGeometry::for_hooks(3).unwrap(),
             ring: RunAddr::new(0x7f00_0000_0000),
             max_stack: Some(RunAddr::new(0x10_0000)),
             hook: 2,

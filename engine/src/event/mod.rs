@@ -10,7 +10,7 @@ pub mod write;
 
 pub use clock::Clock;
 pub use model::{
-    Anchor, End, ExitStatus, Header, Hook, Host, Process, Program, Reason, Refused, SCHEMA,
+    Anchor, End, ExitStatus, Header, Hook, Host, Memory, Process, Program, Reason, Refused, SCHEMA,
     Skipped, SpanLine, Unmatched, VERSION,
 };
 pub use read::{Line, ReadError, Stream, StreamReader};

@@ -11,7 +11,7 @@ use crate::ring::{Span, Totals};
 /// Name of the schema, in every header.
 pub const SCHEMA: &str = "gondwana.stream";
 /// Version of the schema; a reader reads its own only.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The first line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Header {
     pub program: Option<Program>,
     /// The hooks, by id.
     pub hooks: Vec<Hook>,
+    /// What hooks cost the program; absent if it is not hooked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// What the program can notice of hooks, as stable codes; absent if it is not hooked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
@@ -115,6 +118,26 @@ pub struct Hook {
     pub inlined: u32,
     /// Whether raw words are recorded.
     pub raw: bool,
+}
+
+/// Memory that hooks take of the program, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// The mapping of records and counters: at most so much, whatever the number of threads and calls.
+    pub records: u64,
+    /// Threads (Ms) that have a ring of their own in it; the others share one.
+    pub rings: u32,
+    /// Records in each.
+    pub slots: u32,
+    /// Counters of one hook; part of `records`.
+    pub counters: u64,
+    /// Code of all hooks.
+    pub code: u64,
+    /// Their tables.
+    pub tables: u64,
+    /// Pages of the program's text that are its own since jumps stand in them.
+    pub text: u64,
 }
 
 /// A function that was asked for and is not hooked.

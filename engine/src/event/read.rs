@@ -65,7 +65,7 @@ impl<R: BufRead> StreamReader<R> {
     /// Reads the header.
     pub fn new(mut input: R) -> Result<Self, ReadError> {
         let mut buffer = Vec::new();
-        let expected = "a header with schema gondwana.stream, version 2";
+        let expected = "a header with schema gondwana.stream, version 3";
         let fail = |found: String| ReadError {
             line: 1,
             found,

@@ -12,15 +12,15 @@ use std::time::Duration;
 use super::change::Change;
 use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
-use super::ground::Ground;
-use super::prepare::{Description, Wanted, prepare, prepare_without};
+use super::ground::{FRONT, Ground};
+use super::prepare::{self, Chosen, Description, Wanted};
 use super::session::Session;
 use crate::event::{
     Anchor, Clock, End, ExitStatus, Header, Host, Process, Reason, SCHEMA, SpanLine, StreamWriter,
     VERSION,
 };
 use crate::os::process::{self, Exit, PidFd};
-use crate::os::{Pid, clock, spawn};
+use crate::os::{Pid, clock, limits, spawn};
 use crate::ring::{Reader, Span, Totals};
 
 /// Exit status of a program that was to be hooked at all costs.
@@ -168,21 +168,35 @@ fn hook(
     let mut ground = Ground::new(session, task.fail_at).map_err(|failure| (failure, None))?;
     let mut steps = || -> Result<Reader> {
         task.fail_at.reached(Step::Executed)?;
-        let mut prepared = prepare(task.pid, ground.maps(), &task.wanted, known)?;
-        let missing = match prepared.missing.take() {
-            Some(failure) if task.require => return Err(failure),
-            missing => missing.filter(|failure| failure.code == FailureCode::NothingMatches),
-        };
+        let file = prepare::read(task.pid)?;
+        let image = prepare::parse(task.pid, &file)?;
+        let slide = prepare::slide(task.pid, &image)?;
+        let chosen = Chosen::new(&image, slide, &task.wanted, known)?;
+        // Before the program has run anything.
+        required(task, chosen.missing(known))?;
+        let around = prepare::around(task.pid, &image, slide, ground.maps())?;
+        let front = around.near(FRONT).ok_or_else(|| {
+            Failure::new(
+                FailureCode::Mapping,
+                "there is no free memory near the program's code",
+            )
+        })?;
+        ground.run_to_main(chosen.main, front)?;
+
+        // The runtime has what it needs: what is left now is left to the program and to us.
+        let limits = limits::of(task.pid).map_err(Failure::system("cannot read its limits"))?;
+        let around = prepare::around(task.pid, &image, slide, ground.maps())?;
+        let mut prepared = chosen.plan(around, &limits, known)?;
+        let missing = required(task, prepared.missing.take())?;
         task.change.make(&mut prepared)?;
         task.fail_at.reached(Step::Planned)?;
         let placement = prepared.plan.plan().placement;
         let reader = ground.map(&placement, prepared.lengths)?;
-        ground.run_to_main(prepared.main, &placement)?;
         let patched = ground.patched(&prepared.plan)?;
         let plan = if patched.is_empty() {
             prepared.plan
         } else {
-            prepare_without(task.pid, &patched, placement, &task.wanted, known)?
+            chosen.plan_without(&patched, placement, known)?
         };
         ground.install(&plan)?;
         if let Some(missing) = missing {
@@ -203,6 +217,7 @@ fn hook(
         Err(failure) if failure.code == FailureCode::Ended => Err((failure, None)),
         Err(failure) => {
             known.hooks.clear();
+            known.memory = None;
             match ground.clear() {
                 Ok(()) => Err((failure, Some(Rest::Ground(Box::new(ground))))),
                 Err(second) => {
@@ -214,6 +229,17 @@ fn hook(
                 }
             }
         }
+    }
+}
+
+/// What is to be said of a pattern that has no hook.
+///
+/// # Errors
+/// Each must have one.
+fn required(task: &Task, missing: Option<Failure>) -> Result<Option<Failure>> {
+    match missing {
+        Some(failure) if task.require => Err(failure),
+        missing => Ok(missing.filter(|failure| failure.code == FailureCode::NothingMatches)),
     }
 }
 
@@ -282,6 +308,7 @@ fn header(known: Description) -> Header {
         process: known.process,
         program: known.program,
         hooks: known.hooks,
+        memory: known.memory,
         deviations: known.deviations.codes(),
         refusals: known.refusals,
         unmatched: known.unmatched,

@@ -12,6 +12,14 @@ pub enum Step {
     Traced,
     /// It has been executed and is stopped.
     Executed,
+    /// Memory for the marker is mapped.
+    FrontMapped,
+    /// `runtime.main` is marked.
+    MarkerWritten,
+    /// A thread has come to `runtime.main`.
+    MainReached,
+    /// All threads are stopped.
+    Stopped,
     /// The plan is made and verified.
     Planned,
     /// Memory for trampolines is mapped.
@@ -22,12 +30,6 @@ pub enum Step {
     RingsCreated,
     /// The rings are mapped.
     RingsMapped,
-    /// `runtime.main` is marked.
-    MarkerWritten,
-    /// A thread has come to `runtime.main`.
-    MainReached,
-    /// All threads are stopped.
-    Stopped,
     /// Before the write with this number.
     Write(usize),
     /// In the middle of that write.
@@ -86,14 +88,15 @@ impl FromStr for FailAt {
         let step = match step {
             "traced" => Step::Traced,
             "executed" => Step::Executed,
+            "front-mapped" => Step::FrontMapped,
+            "marker-written" => Step::MarkerWritten,
+            "main-reached" => Step::MainReached,
+            "stopped" => Step::Stopped,
             "planned" => Step::Planned,
             "code-mapped" => Step::CodeMapped,
             "data-mapped" => Step::DataMapped,
             "rings-created" => Step::RingsCreated,
             "rings-mapped" => Step::RingsMapped,
-            "marker-written" => Step::MarkerWritten,
-            "main-reached" => Step::MainReached,
-            "stopped" => Step::Stopped,
             "installed" => Step::Installed,
             "detached" => Step::Detached,
             other => {

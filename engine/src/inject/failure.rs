@@ -23,6 +23,8 @@ pub enum FailureCode {
     Rejected,
     /// No room for the mappings, or the kernel refused them.
     Mapping,
+    /// The memory that hooks may take, by what was asked for or by a limit, is too little for them.
+    Memory,
     /// Memory of the process is not what the file says.
     MemoryDiffers,
     /// A thread executes the bytes that would be replaced.
@@ -41,13 +43,14 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// All of them but those of [`Self::Image`].
-    pub const OWN: [Self; 13] = [
+    pub const OWN: [Self; 14] = [
         Self::NotPermitted,
         Self::NothingMatches,
         Self::NothingHookable,
         Self::Plan,
         Self::Rejected,
         Self::Mapping,
+        Self::Memory,
         Self::MemoryDiffers,
         Self::ThreadInWindow,
         Self::StopTimeout,
@@ -68,6 +71,7 @@ impl FailureCode {
             Self::Plan => "plan",
             Self::Rejected => "rejected",
             Self::Mapping => "mapping",
+            Self::Memory => "memory",
             Self::MemoryDiffers => "memory-differs",
             Self::ThreadInWindow => "thread-in-window",
             Self::StopTimeout => "stop-timeout",

@@ -1,7 +1,8 @@
 //! A program right after execve -> mappings, plan and rings in it, or the program as it was.
 //!
-//! Order: map everything while the program has run nothing; let it run to `runtime.main` ([`super::marker`]); stop all
-//! threads; write; detach. Whatever fails, [`Ground::clear`] takes back what was done so far.
+//! Order: let the program run to `runtime.main` ([`super::marker`]); stop all threads; map everything, now that the runtime
+//! has reserved what it needs, of addresses above all; write; detach. Whatever fails, [`Ground::clear`] takes back what was
+//! done so far.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::fail_at::{FailAt, Step};
 use super::failure::{Failure, FailureCode, Result};
 use super::install::{NotInstalled, Patched, install, patched};
 use super::marker::{self, Marker};
+use super::prepare::Lengths;
 use super::remote::Remote;
 use super::session::Session;
 use crate::addr::RunAddr;
@@ -21,21 +23,26 @@ use crate::verify::VerifiedPlan;
 
 /// How long all threads may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-/// The page before the trampolines holds the marker's detour, and at this offset the name of the rings' file.
+/// Beside the marker's detour, at this offset, stands the name of the rings' file.
 const NAME_AT: u64 = 1024;
 const NAME: &[u8] = b"gondwana-rings\0";
 
-/// Size of the page before the trampolines.
+/// Size of the mapping for the marker's detour.
 pub const FRONT: u64 = 4096;
 
-/// Lengths of the mappings, in bytes; whole pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lengths {
-    /// For trampolines, without [`FRONT`].
-    pub code: u64,
-    /// For the synthetic module.
-    pub data: u64,
-}
+const PAGE: u64 = 4096;
+/// How trampolines are mapped.
+const CODE: Protection = Protection {
+    read: true,
+    write: false,
+    execute: true,
+};
+/// How the module and the rings are.
+const DATA: Protection = Protection {
+    read: true,
+    write: true,
+    execute: false,
+};
 
 /// A traced program and what was changed in it.
 #[derive(Debug)]
@@ -46,6 +53,10 @@ pub struct Ground {
     /// A thread that is stopped between two instructions of its own.
     tid: Tid,
     mapped: Vec<(RunAddr, u64)>,
+    /// What the marker's detour stood in, once it is left.
+    front: Option<RunAddr>,
+    /// Parts of the program's own text that are left out of core dumps.
+    undumped: Vec<(RunAddr, u64)>,
     rings: Option<i32>,
     marker: Option<Marker>,
     fail_at: FailAt,
@@ -65,79 +76,42 @@ impl Ground {
             session,
             tid,
             mapped: Vec::new(),
+            front: None,
+            undumped: Vec::new(),
             rings: None,
             marker: None,
             fail_at,
         })
     }
 
-    /// Mappings of the program right after execve.
+    /// Mappings of the program, right after execve or in `runtime.main`, whichever came last.
     #[must_use]
     pub fn maps(&self) -> &[Mapping] {
         &self.maps
     }
 
-    /// Maps code, data and rings as `placement` says. The rings are ready to be written to.
-    pub fn map(&mut self, placement: &Placement, lengths: Lengths) -> Result<Reader> {
-        let front = placement
-            .code
-            .checked_sub(FRONT)
-            .ok_or_else(|| Failure::new(FailureCode::Mapping, "no room before the trampolines"))?;
-        let code = Protection {
-            read: true,
-            write: false,
-            execute: true,
-        };
-        let data = Protection {
-            read: true,
-            write: true,
-            execute: false,
-        };
-        self.map_at(front, lengths.code.saturating_add(FRONT), code, None)?;
-        self.fail_at.reached(Step::CodeMapped)?;
-        self.map_at(placement.data, lengths.data, data, None)?;
-        self.fail_at.reached(Step::DataMapped)?;
-
-        let name = RunAddr::new(front.get().wrapping_add(NAME_AT));
-        self.memory
-            .write(name, NAME)
-            .map_err(Failure::system("cannot write the program's memory"))?;
-        let fd = self.remote()?.memfd(name)?;
-        self.rings = Some(fd);
-        self.fail_at.reached(Step::RingsCreated)?;
-        let file = process::open_descriptor(self.session.pid(), fd)
-            .map_err(Failure::system("cannot open the rings"))?;
-        let reader = Reader::create(&file, placement.geometry)
-            .map_err(Failure::system("cannot set up the rings"))?;
-        // A shorter file would end program and reader by SIGBUS.
-        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
-            .map_err(|error| Failure::system("cannot seal the rings")(error.into()))?;
-        self.map_at(placement.ring, placement.geometry.size(), data, Some(fd))?;
-        self.fail_at.reached(Step::RingsMapped)?;
-        self.rings = None;
-        self.remote()?.close(fd)?;
-        Ok(reader)
-    }
-
     /// Lets the program run until its runtime is initialised and it is about to enter `runtime.main`, which lies at
-    /// `main`; then stops all its threads.
-    pub fn run_to_main(&mut self, main: RunAddr, placement: &Placement) -> Result<()> {
+    /// `main`; then stops all its threads. [`FRONT`] bytes at `front`, near the program's code, are mapped for that.
+    pub fn run_to_main(&mut self, main: RunAddr, front: RunAddr) -> Result<()> {
         let mut bytes = [0; marker::WINDOW];
         self.memory
             .read(main, &mut bytes)
             .map_err(Failure::system("cannot read runtime.main"))?;
-        let front = RunAddr::new(placement.code.get().wrapping_sub(FRONT));
         let marker = Marker::new(main, &bytes, front).ok_or_else(|| {
             Failure::new(
                 FailureCode::Plan,
                 format!("runtime.main begins with instructions that cannot be moved: {bytes:02x?}"),
             )
         })?;
+        self.map_at(front, FRONT, CODE, None)?;
+        self.fail_at.reached(Step::FrontMapped)?;
+        let name = RunAddr::new(front.get().wrapping_add(NAME_AT));
+        for (at, bytes) in [(front, marker.code.as_slice()), (name, NAME)] {
+            self.memory
+                .write(at, bytes)
+                .map_err(Failure::system("cannot write the program's memory"))?;
+        }
         let after_call = marker.after_call;
-        self.memory
-            .write(front, &marker.code)
-            .map_err(Failure::system("cannot write the program's memory"))?;
         // Noted first: what fails half-way is taken back as well.
         let marker = self.marker.insert(marker);
         self.memory
@@ -149,7 +123,43 @@ impl Ground {
         self.fail_at.reached(Step::MainReached)?;
         self.session.stop_all(Instant::now() + STOP_PATIENCE)?;
         self.fail_at.reached(Step::Stopped)?;
-        self.leave_marker()
+        self.leave_marker()?;
+        self.front = Some(front);
+        self.maps = maps::read(self.session.pid())
+            .map_err(Failure::system("cannot read the program's mappings"))?;
+        Ok(())
+    }
+
+    /// Maps code, data and rings as `placement` says, in a program that stands in `runtime.main`, and unmaps what has led it
+    /// there. The rings are ready to be written to.
+    pub fn map(&mut self, placement: &Placement, lengths: Lengths) -> Result<Reader> {
+        let front = self
+            .front
+            .ok_or_else(|| Failure::new(FailureCode::Mapping, "the program has run nothing yet"))?;
+        self.map_at(placement.code, lengths.code, CODE, None)?;
+        self.fail_at.reached(Step::CodeMapped)?;
+        self.map_at(placement.data, lengths.data, DATA, None)?;
+        self.fail_at.reached(Step::DataMapped)?;
+
+        let name = RunAddr::new(front.get().wrapping_add(NAME_AT));
+        let fd = self.remote()?.memfd(name)?;
+        self.rings = Some(fd);
+        self.fail_at.reached(Step::RingsCreated)?;
+        let file = process::open_descriptor(self.session.pid(), fd)
+            .map_err(Failure::system("cannot open the rings"))?;
+        let reader = Reader::create(&file, placement.geometry)
+            .map_err(Failure::system("cannot set up the rings"))?;
+        // A shorter file would end program and reader by SIGBUS.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
+            .map_err(|error| Failure::system("cannot seal the rings")(error.into()))?;
+        self.map_at(placement.ring, placement.geometry.size(), DATA, Some(fd))?;
+        self.fail_at.reached(Step::RingsMapped)?;
+        self.rings = None;
+        self.remote()?.close(fd)?;
+        self.remote()?.unmap(front, FRONT)?;
+        self.mapped.retain(|&(at, _)| at != front);
+        Ok(reader)
     }
 
     /// The entries of the plan's hooks that something else has changed. To be asked of the stopped program, in `runtime.main`.
@@ -162,6 +172,7 @@ impl Ground {
     /// # Errors
     /// Should taking back fail as well, nothing that was mapped is ever unmapped: jumps may lead there.
     pub fn install(&mut self, plan: &VerifiedPlan) -> Result<()> {
+        self.leave_text_out_of_dumps(plan)?;
         install(&self.session, &self.memory, plan, self.fail_at).map_err(
             |NotInstalled { failure, undone }| {
                 if !undone {
@@ -170,6 +181,26 @@ impl Ground {
                 failure
             },
         )
+    }
+
+    /// As before it was changed: the file has it. But for the page of the ELF header, by which a dump names the file.
+    fn leave_text_out_of_dumps(&mut self, plan: &VerifiedPlan) -> Result<()> {
+        let entries = plan.plan().hooks.iter().map(|hook| hook.entry);
+        let holds = |map: &Mapping| {
+            let within = |at: RunAddr| map.start <= at && at < map.end;
+            map.protection.execute && entries.clone().any(within)
+        };
+        let texts = self.maps.iter().filter(|map| holds(map));
+        let texts: Vec<(RunAddr, RunAddr)> = texts.map(|map| (map.start, map.end)).collect();
+        for (start, end) in texts {
+            let from = start.checked_add(PAGE).unwrap_or(start);
+            let length = end.offset_from(from).unwrap_or(0);
+            if length > 0 {
+                self.remote()?.dump(from, length, false)?;
+                self.undumped.push((from, length));
+            }
+        }
+        Ok(())
     }
 
     /// Takes back the marker, so that the thread that came upon it stands at the function's entry again.
@@ -195,6 +226,9 @@ impl Ground {
         self.leave_marker()?;
         if let Some(fd) = self.rings.take() {
             self.remote()?.close(fd)?;
+        }
+        while let Some((at, length)) = self.undumped.pop() {
+            self.remote()?.dump(at, length, true)?;
         }
         while let Some((at, length)) = self.mapped.pop() {
             self.remote()?.unmap(at, length)?;
@@ -226,6 +260,6 @@ impl Ground {
     ) -> Result<()> {
         self.remote()?.map(at, length, protection, shared)?;
         self.mapped.push((at, length));
-        Ok(())
+        self.remote()?.dump(at, length, false)
     }
 }

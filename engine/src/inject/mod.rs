@@ -9,6 +9,7 @@
 //! | [`marker`] | how the tracer learns that the runtime is initialised |
 //! | [`install`] | the plan's writes, all or none |
 //! | [`ground`] | all of these in order, and back |
+//! | [`budget`] | what was asked for, and limits -> the memory that hooks may take |
 //! | [`prepare`] | the executed file -> a verified plan |
 //! | [`agent`] | hook, let go, write the stream |
 //! | [`mod@launch`] | become the program, with the agent beside |
@@ -18,6 +19,7 @@
 //! program goes on as if nothing had happened, or hooked.
 
 pub mod agent;
+pub mod budget;
 pub mod change;
 pub mod fail_at;
 pub mod failure;

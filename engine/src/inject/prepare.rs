@@ -1,28 +1,26 @@
-//! A program stopped at execve -> a verified plan for it, and what the stream's header says about it.
+//! A program stopped at execve, and again in `runtime.main` -> a verified plan for it, and what the stream's header says
+//! about it.
 //!
-//! Reads the process and changes nothing.
+//! Reads the process and changes nothing. What can be said before the program has run is said then ([`Chosen`]); where
+//! things go, and how much memory they may take, is decided once the runtime has reserved its own.
 
+use super::budget::{self, Memory};
 use super::failure::{Failure, FailureCode, Result};
-use super::ground::{FRONT, Lengths};
 use super::install::Patched;
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
-use crate::event::{Hook, Process, Program, Refused, Unmatched};
+use crate::event::{self, Hook, Process, Program, Refused, Unmatched};
 use crate::golang::Deviations;
 use crate::image::{Image, ImageErrorCode, Line, Parts};
 use crate::input::{self, Symbols};
-use crate::os::{Mapping, Pid, process};
+use crate::os::{Limit, Mapping, Pid, process};
 use crate::plan::{self, HookOptions, HookRequest, Placement, Plan, PlanError, Selection};
-use crate::ring::RingGeometry;
 use crate::site::{self, Refusal, RefusalCode};
 use crate::spec::{self, HookSpec, Pattern, SpecError};
 use crate::verify::{VerifiedPlan, verify};
 
 /// The largest number of hooks that a record can name.
 const MAX_HOOKS: usize = (1 << 24) - 1;
-
-/// Records per ring: 4 MiB, which a thread that makes nothing but hooked calls fills in some milliseconds.
-const SLOTS: u32 = 1 << 16;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -31,10 +29,8 @@ pub struct Wanted {
     pub spec: HookSpec,
     /// Options of all hooks.
     pub options: HookOptions,
-    /// Records per ring; `None` for the default.
-    pub slots: Option<u32>,
-    /// Threads that have a ring of their own, the others share one; `None` for the default.
-    pub rings: Option<u32>,
+    /// How much records and counters may take.
+    pub memory: Memory,
 }
 
 impl Wanted {
@@ -45,13 +41,12 @@ impl Wanted {
     pub fn new<S: AsRef<str>>(
         patterns: impl IntoIterator<Item = S>,
         options: HookOptions,
-        slots: Option<u32>,
+        memory: Memory,
     ) -> std::result::Result<Self, SpecError> {
         Ok(Self {
             spec: HookSpec::parse(patterns)?,
             options,
-            slots,
-            rings: None,
+            memory,
         })
     }
 }
@@ -65,12 +60,23 @@ pub struct Description {
     pub program: Option<Program>,
     /// Hooks, by id.
     pub hooks: Vec<Hook>,
+    /// What they cost.
+    pub memory: Option<event::Memory>,
     /// What the program can notice of them.
     pub deviations: Deviations,
     /// Functions that are not hooked.
     pub refusals: Vec<Refused>,
     /// Patterns that match no function.
     pub unmatched: Vec<Unmatched>,
+}
+
+/// Lengths of the mappings, in bytes; whole pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lengths {
+    /// For trampolines.
+    pub code: u64,
+    /// For the synthetic module.
+    pub data: u64,
 }
 
 /// Everything that is needed to hook a program.
@@ -86,35 +92,15 @@ pub struct Prepared {
     pub missing: Option<Failure>,
 }
 
-/// Makes the plan. `known` is filled in as far as things go, also on failure.
-pub fn prepare(
-    pid: Pid,
-    maps: &[Mapping],
-    wanted: &Wanted,
-    known: &mut Description,
-) -> Result<Prepared> {
-    let file = read(pid)?;
-    let image = parse(pid, &file)?;
-    let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
-    let slide = image.slide_from_entry(entry);
-    let (low, high) = image.extent();
-    let around = Surroundings {
-        maps,
-        image: (slide.run(low), slide.run(high)),
-        heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
-    };
-    plan_for(&image, slide, around, wanted, known)
-}
-
 /// The executed file, as far as it can matter.
-fn read(pid: Pid) -> Result<Parts> {
+pub fn read(pid: Pid) -> Result<Parts> {
     process::executable(pid)
         .and_then(|file| input::read_file(&file, Symbols::Skip))
         .map_err(Failure::system("cannot read the executed file"))
 }
 
 /// A program that may be hooked.
-fn parse(pid: Pid, data: &Parts) -> Result<Image<'_>> {
+pub fn parse(pid: Pid, data: &Parts) -> Result<Image<'_>> {
     let image = Image::parse(data).and_then(|image| site::admit(&image).map(|()| image));
     image.map_err(|error| {
         let path = process::executable_path(pid).unwrap_or_default();
@@ -128,7 +114,146 @@ fn parse(pid: Pid, data: &Parts) -> Result<Image<'_>> {
     })
 }
 
-/// As [`prepare`], for an image that lies in a process somewhere, live or emulated.
+/// How far the loader moved the image of a process.
+pub fn slide(pid: Pid, image: &Image) -> Result<Slide> {
+    let entry = process::entry_point(pid).map_err(Failure::system("cannot find the program"))?;
+    Ok(image.slide_from_entry(entry))
+}
+
+/// What the places of our mappings depend on, in a process whose mappings are `maps`.
+pub fn around<'m>(
+    pid: Pid,
+    image: &Image,
+    slide: Slide,
+    maps: &'m [Mapping],
+) -> Result<Surroundings<'m>> {
+    let (low, high) = image.extent();
+    Ok(Surroundings {
+        maps,
+        image: (slide.run(low), slide.run(high)),
+        heap: process::heap_start(pid).map_err(Failure::system("cannot find the heap"))?,
+    })
+}
+
+/// The functions of an image that are to be hooked.
+pub struct Chosen<'i, 'd> {
+    image: &'i Image<'d>,
+    wanted: &'i Wanted,
+    slide: Slide,
+    requests: Vec<HookRequest<'d>>,
+    /// Where `runtime.main` lies.
+    pub main: RunAddr,
+}
+
+impl<'i, 'd> Chosen<'i, 'd> {
+    /// Those that `wanted` names and that can be hooked. `known` is filled in as far as things go, also on failure.
+    pub fn new(
+        image: &'i Image<'d>,
+        slide: Slide,
+        wanted: &'i Wanted,
+        known: &mut Description,
+    ) -> Result<Self> {
+        let zero = crate::addr::LinkAddr::new(0);
+        known.program = Some(program(image, RunAddr::new(slide.run(zero).get())));
+        let requests = select(image, wanted, known)?;
+        if requests.is_empty() {
+            return Err(Failure::new(
+                FailureCode::NothingHookable,
+                nothing_hookable(&known.refusals),
+            ));
+        }
+        Ok(Self {
+            image,
+            wanted,
+            slide,
+            requests,
+            main: main_entry(image, slide)?,
+        })
+    }
+
+    /// Why a pattern will have no hook at all, as far as that is known before a plan is made.
+    #[must_use]
+    pub fn missing(&self, known: &Description) -> Option<Failure> {
+        let names = self.requests.iter().map(|one| one.site.function.name);
+        missing(&self.wanted.spec, known, &names.collect::<Vec<_>>())
+    }
+
+    /// The plan, for a process that lies as `around` says and is limited by `limits`.
+    pub fn plan(
+        &self,
+        around: Surroundings<'_>,
+        limits: &[Limit],
+        known: &mut Description,
+    ) -> Result<Prepared> {
+        let hooks = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
+        let default = budget::default_for(self.image);
+        let geometry = budget::geometry(self.wanted.memory, default, hooks, limits)?;
+        let sizes = plan::measure(self.image, &self.requests, geometry).map_err(no_plan)?;
+        let lengths = Lengths {
+            code: sizes.code.next_multiple_of(4096),
+            data: sizes.data.next_multiple_of(4096),
+        };
+        let (code, data, ring) = around
+            .near(lengths.code + lengths.data)
+            .and_then(|code| {
+                let data = code.checked_add(lengths.code)?;
+                Some((code, data, around.far(sizes.ring)?))
+            })
+            .ok_or_else(|| {
+                Failure::new(
+                    FailureCode::Mapping,
+                    "there is no free memory near the program's code",
+                )
+            })?;
+        let placement = Placement {
+            slide: self.slide,
+            code,
+            data,
+            ring,
+            geometry,
+        };
+        let plan = finish(self.image, &self.requests, placement, known)?;
+        if !matches!(self.wanted.memory, Memory::Rings { .. }) {
+            budget::admit(&plan.plan().memory(), limits)?;
+        }
+        let names: Vec<&str> = known.hooks.iter().map(|hook| hook.name.as_str()).collect();
+        Ok(Prepared {
+            plan,
+            lengths,
+            main: self.main,
+            missing: missing(&self.wanted.spec, known, &names),
+        })
+    }
+
+    /// The plan anew, for the same placement, without the functions that something else has patched meanwhile: they are
+    /// refused one by one, the others are hooked.
+    pub fn plan_without(
+        &self,
+        patched: &[Patched],
+        placement: Placement,
+        known: &mut Description,
+    ) -> Result<VerifiedPlan> {
+        let why = |request: &HookRequest<'_>| {
+            let entry = placement.slide.run(request.site.function.entry);
+            patched.iter().find(|patched| patched.entry == entry)
+        };
+        let mut requests = Vec::new();
+        for request in &self.requests {
+            let Some(why) = why(request) else {
+                requests.push(request.clone());
+                continue;
+            };
+            let function = &request.site.function;
+            let refusal = Refusal::new(RefusalCode::AlreadyPatched, function.entry, &why.detail);
+            known
+                .refusals
+                .extend(refused(&[(function.name.to_owned(), refusal)]));
+        }
+        finish(self.image, &requests, placement, known)
+    }
+}
+
+/// The plan for an image that lies in a process somewhere, live or emulated, without limits.
 pub fn plan_for(
     image: &Image,
     slide: Slide,
@@ -136,90 +261,7 @@ pub fn plan_for(
     wanted: &Wanted,
     known: &mut Description,
 ) -> Result<Prepared> {
-    known.program = Some(program(
-        image,
-        RunAddr::new(slide.run(crate::addr::LinkAddr::new(0)).get()),
-    ));
-
-    let requests = select(image, wanted, known)?;
-    let mut geometry = RingGeometry::for_hooks(u32::try_from(requests.len()).unwrap_or(0));
-    geometry.slots = wanted.slots.unwrap_or(SLOTS);
-    geometry.rings = wanted.rings.unwrap_or(geometry.rings);
-    if !geometry.is_valid() {
-        return Err(Failure::new(
-            FailureCode::Plan,
-            format!("rings of {} slots are not possible", geometry.slots),
-        ));
-    }
-    let sizes = plan::measure(image, &requests, geometry).map_err(no_plan)?;
-    let lengths = Lengths {
-        code: sizes.code.next_multiple_of(4096),
-        data: sizes.data.next_multiple_of(4096),
-    };
-    let (code, data_at, ring) = around
-        .near(FRONT + lengths.code + lengths.data)
-        .and_then(|front| {
-            let code = front.checked_add(FRONT)?;
-            Some((
-                code,
-                code.checked_add(lengths.code)?,
-                around.far(sizes.ring)?,
-            ))
-        })
-        .ok_or_else(|| {
-            Failure::new(
-                FailureCode::Mapping,
-                "there is no free memory near the program's code",
-            )
-        })?;
-    let placement = Placement {
-        slide,
-        code,
-        data: data_at,
-        ring,
-        geometry,
-    };
-    let plan = finish(image, &requests, placement, known)?;
-    let main = main_entry(image, slide)?;
-    Ok(Prepared {
-        plan,
-        lengths,
-        main,
-        missing: missing(&wanted.spec, known),
-    })
-}
-
-/// Makes the plan anew, for the same placement, without the functions that something else has patched meanwhile: they are
-/// refused one by one, the others are hooked.
-pub fn prepare_without(
-    pid: Pid,
-    patched: &[Patched],
-    placement: Placement,
-    wanted: &Wanted,
-    known: &mut Description,
-) -> Result<VerifiedPlan> {
-    let data = read(pid)?;
-    let image = parse(pid, &data)?;
-    let (requests, others) =
-        select(&image, wanted, known)?
-            .into_iter()
-            .partition(|request: &HookRequest<'_>| {
-                let entry = placement.slide.run(request.site.function.entry);
-                !patched.iter().any(|patched| patched.entry == entry)
-            });
-    let requests: Vec<HookRequest<'_>> = requests;
-    let others: Vec<HookRequest<'_>> = others;
-    for request in &others {
-        let function = &request.site.function;
-        let entry = placement.slide.run(function.entry);
-        let why = patched.iter().find(|patched| patched.entry == entry);
-        let detail = why.map_or("", |patched| &patched.detail);
-        let refusal = Refusal::new(RefusalCode::AlreadyPatched, function.entry, detail);
-        known
-            .refusals
-            .extend(refused(&[(function.name.to_owned(), refusal)]));
-    }
-    finish(&image, &requests, placement, known)
+    Chosen::new(image, slide, wanted, known)?.plan(around, &[], known)
 }
 
 /// The plan of these hooks, verified.
@@ -250,6 +292,7 @@ fn finish(
         )
     })?;
     known.hooks = hooks;
+    known.memory = Some(memory(plan.plan()));
     known.deviations = image.deviations();
     Ok(plan)
 }
@@ -278,7 +321,7 @@ fn select<'d>(
 }
 
 /// Why the first pattern without any hook has none; `None` if each has one.
-fn missing(spec: &HookSpec, known: &Description) -> Option<Failure> {
+fn missing(spec: &HookSpec, known: &Description, hooked: &[&str]) -> Option<Failure> {
     if !known.unmatched.is_empty() {
         let unmatched = known.unmatched.iter().cloned().map(|one| spec::Unmatched {
             pattern: one.pattern,
@@ -287,7 +330,7 @@ fn missing(spec: &HookSpec, known: &Description) -> Option<Failure> {
         let text = spec::unmatched_line(&unmatched.collect::<Vec<_>>());
         return Some(Failure::new(FailureCode::NothingMatches, text));
     }
-    let is_hooked = |pattern: &&Pattern| known.hooks.iter().any(|hook| pattern.matches(&hook.name));
+    let is_hooked = |pattern: &&Pattern| hooked.iter().any(|name| pattern.matches(name));
     let pattern = spec.patterns.iter().find(|pattern| !is_hooked(pattern))?;
     let refusals: Vec<Refused> = known
         .refusals
@@ -351,6 +394,19 @@ fn program(image: &Image, slide: RunAddr) -> Program {
             })
             .collect(),
         slide,
+    }
+}
+
+fn memory(plan: &Plan) -> event::Memory {
+    let (cost, shape) = (plan.memory(), plan.placement.geometry);
+    event::Memory {
+        records: cost.records,
+        rings: shape.rings,
+        slots: shape.slots,
+        counters: cost.counters,
+        code: cost.code,
+        tables: cost.tables,
+        text: cost.text,
     }
 }
 

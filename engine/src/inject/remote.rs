@@ -138,6 +138,25 @@ impl<'s> Remote<'s> {
         }
     }
 
+    /// Has memory left out of core dumps, or no longer so. A shared mapping would be written as a whole, whether it was used
+    /// or not, and the text of a program as soon as any byte of it was changed.
+    pub fn dump(&mut self, at: RunAddr, length: u64, dump: bool) -> Result<()> {
+        let advice = if dump {
+            libc::MADV_DODUMP
+        } else {
+            libc::MADV_DONTDUMP
+        };
+        let advice = u64::try_from(advice).unwrap_or_default();
+        self.call(libc::SYS_madvise, [at.get(), length, advice, 0, 0, 0])?
+            .map(drop)
+            .map_err(|error| {
+                Failure::new(
+                    FailureCode::Mapping,
+                    format!("cannot leave memory out of core dumps: {error}"),
+                )
+            })
+    }
+
     /// Unmaps what [`Self::map`] mapped.
     pub fn unmap(&mut self, at: RunAddr, length: u64) -> Result<()> {
         self.call(libc::SYS_munmap, [at.get(), length, 0, 0, 0, 0])?

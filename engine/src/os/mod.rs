@@ -9,6 +9,7 @@
 )]
 
 pub mod clock;
+pub mod limits;
 pub mod maps;
 pub mod memory;
 pub mod process;
@@ -16,6 +17,7 @@ pub mod ptrace;
 pub mod spawn;
 pub mod startup;
 
+pub use limits::{Limit, LimitKind};
 pub use maps::{Mapping, Protection};
 pub use memory::ProcessMemory;
 pub use process::{Pid, Tid};

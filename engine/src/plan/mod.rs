@@ -20,6 +20,8 @@ use crate::golang::Abi;
 use crate::ring::RingGeometry;
 use crate::site::{CalleeStack, Refusal};
 
+const PAGE: u64 = 4096;
+
 /// Where things will lie in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Placement {
@@ -135,6 +137,44 @@ pub struct Write {
     pub old: Vec<u8>,
     /// What stands there after; as long as `old`.
     pub new: Vec<u8>,
+}
+
+/// What a plan costs the program, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// The mapping of records and counters: it is never more than that, whatever the number of threads and calls.
+    pub records: u64,
+    /// Counters of one hook; they are part of `records`.
+    pub counters: u64,
+    /// Trampolines of all hooks.
+    pub code: u64,
+    /// The synthetic module.
+    pub tables: u64,
+    /// Pages of the program's text in which jumps stand: they are its own from then on.
+    pub text: u64,
+}
+
+impl Plan {
+    /// What it costs.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let of = |kind| self.writes.iter().filter(move |write| write.kind == kind);
+        let size_of = |kind| of(kind).map(|write| write.new.len() as u64).sum();
+        let pages = |write: &Write| {
+            let at = write.at.get();
+            let end = at.wrapping_add((write.new.len() as u64).saturating_sub(1));
+            at / PAGE..=end / PAGE
+        };
+        let text: std::collections::BTreeSet<u64> = of(WriteKind::Entry).flat_map(pages).collect();
+        let geometry = self.placement.geometry;
+        Memory {
+            records: geometry.size(),
+            counters: 8 * (u64::from(geometry.rings) + 1),
+            code: size_of(WriteKind::Code),
+            tables: size_of(WriteKind::Module),
+            text: PAGE * text.len() as u64,
+        }
+    }
 }
 
 /// Everything that will be written.

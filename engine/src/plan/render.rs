@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Plan, PlannedHook, WriteKind};
+use super::{Memory, Plan, PlannedHook, WriteKind};
 use crate::addr::RunAddr;
 use crate::golang::Deviations;
 use crate::listing::listing;
 
 /// Schema of [`Document`]; changes when a member changes its meaning or goes.
-pub const SCHEMA: &str = "gondwana.plan/2";
+pub const SCHEMA: &str = "gondwana.plan/3";
 
 /// What `gondwana plan --json` prints.
 #[derive(Serialize)]
@@ -20,6 +20,7 @@ pub struct Document<'a> {
     schema: &'static str,
     go: String,
     deviations: Deviations,
+    memory: Memory,
     plan: &'a Plan,
 }
 
@@ -32,6 +33,7 @@ impl<'a> Document<'a> {
             schema: SCHEMA,
             go: go.to_string(),
             deviations,
+            memory: plan.memory(),
             plan,
         }
     }
@@ -47,13 +49,6 @@ pub fn render(plan: &Plan) -> String {
     for (name, refusal) in &plan.refused {
         let _ = writeln!(out, "refused {name}: {refusal}");
     }
-    let size_of = |kind| {
-        plan.writes
-            .iter()
-            .filter(|w| w.kind == kind)
-            .map(|w| w.new.len())
-            .sum::<usize>()
-    };
     if !plan.hooks.is_empty() {
         let _ = match plan.max_stack_size {
             Some(at) => writeln!(
@@ -73,16 +68,31 @@ pub fn render(plan: &Plan) -> String {
             module.moduledata, plan.placement.data, module.end
         );
     }
+    render_memory(&mut out, plan);
+    out
+}
+
+fn render_memory(out: &mut String, plan: &Plan) {
+    let (memory, shape) = (plan.memory(), plan.placement.geometry);
+    let hooks = plan.hooks.len() as u64;
     let _ = writeln!(
         out,
-        "sizes: {} hooks, {} bytes of code at {}, {} bytes of module, {} bytes of rings (sparse)",
-        plan.hooks.len(),
-        size_of(WriteKind::Code),
+        "hooks: {hooks}, {} bytes of code at {}, {} bytes of tables, {} bytes of changed pages of text{}",
+        memory.code,
         plan.placement.code,
-        size_of(WriteKind::Module),
-        plan.placement.geometry.size(),
+        memory.tables,
+        memory.text,
+        (memory.code + memory.tables)
+            .checked_div(hooks)
+            .map_or(String::new(), |each| format!(
+                "; code and tables of a hook: {each} bytes"
+            )),
     );
-    out
+    let _ = writeln!(
+        out,
+        "records and counters: at most {} bytes, {} rings of {} records and one shared; counters of a hook: {} bytes of them",
+        memory.records, shape.rings, shape.slots, memory.counters,
+    );
 }
 
 fn render_hook(out: &mut String, plan: &Plan, hook: &PlannedHook) {

@@ -13,11 +13,11 @@
 //! Ring `i` is written only by the M whose `m.id` is `i`, so it has one writer: plain stores, no `lock` prefix (x86-TSO
 //! keeps the record before the `head` that publishes it). Hooks step aside on the signal stack, and trampolines are
 //! unsafe points for asynchronous preemption, so nothing interleaves a half-written record. M ids are never reused.
-//! The mapping is sparse at first: a page gets memory when it is written. Records go round, so the ring of an M that makes
-//! more calls than it has slots ends up in memory as a whole, and so does the whole mapping at once under `mlockall` and in a
-//! core dump. (DESIGN.md lets the reader give rings to Ms on demand; numbering them by `m.id` needs neither table nor
-//! hand-over.) Ms with `m.id >= rings` use the shared ring: `lock cmpxchg` on `head` reserves, the record's sequence word,
-//! written last, publishes.
+//! The mapping as a whole, counters included, is no larger than a stated size ([`RingGeometry::within`]): that is what it
+//! costs of addresses, of memory once every ring was written through, of locked memory under `mlockall`. A page gets memory
+//! when it is written. (DESIGN.md lets the reader give rings to Ms on demand; numbering them by `m.id` needs neither table
+//! nor hand-over.) Ms with `m.id >= rings` use the shared ring: `lock cmpxchg` on `head` reserves, the record's sequence
+//! word, written last, publishes.
 //!
 //! * `stack depth`: `g.stack.hi` minus RSP at the function's entry, in bytes.
 //! * `head`: records ever published (single-writer) or reserved (shared); slot of record `n` is `n % slots`.
@@ -84,16 +84,59 @@ pub struct RingGeometry {
     pub hooks: u32,
 }
 
+/// What records and counters may take where nothing else was said.
+pub const DEFAULT_MEMORY: u64 = 64 << 20;
+/// No program gets more rings; Ms above share one.
+const MOST_RINGS: u32 = 256;
+/// Slots of a ring at most.
+const MOST_SLOTS: u32 = 1 << 20;
+/// What is aimed at, best first: so many rings at least, of so many slots at least. A server with few processors has some
+/// dozens of Ms, and a ring of 4,096 slots holds what an M that does nothing but hooked calls makes in 0.1 ms.
+const AIMS: [(u32, u32); 4] = [(192, 2048), (48, 512), (8, 256), (1, 128)];
+
 impl RingGeometry {
-    /// Rings and slots to show and to test plans with: 256 Ms, 16,384 records (1 MiB) each. For programs that run,
-    /// `inject::prepare` gives a ring four times as many.
+    /// The shape that a program without limits gets. `None`: for more hooks than fit [`DEFAULT_MEMORY`] or a record can name.
     #[must_use]
-    pub const fn for_hooks(hooks: u32) -> Self {
+    pub fn for_hooks(hooks: u32) -> Option<Self> {
+        Self::within(DEFAULT_MEMORY, hooks)
+    }
+
+    /// The best shape for so many hooks whose mapping takes no more than `memory` bytes; `None` if there is none. Counters
+    /// come first: with many hooks there are fewer rings.
+    #[must_use]
+    pub fn within(memory: u64, hooks: u32) -> Option<Self> {
+        AIMS.into_iter().find_map(|(rings, slots)| {
+            let mut shape = Self {
+                rings: 0,
+                slots: MOST_SLOTS,
+                hooks,
+            };
+            while shape.slots >= slots {
+                // One of them is the shared ring.
+                let all = memory.saturating_sub(HEADER_SIZE) / shape.stride();
+                shape.rings = u32::try_from(all)
+                    .unwrap_or(u32::MAX)
+                    .saturating_sub(1)
+                    .min(MOST_RINGS);
+                if shape.rings >= rings && shape.is_valid() {
+                    return Some(shape);
+                }
+                shape.slots /= 2;
+            }
+            None
+        })
+    }
+
+    /// The least memory in which so many hooks can be recorded.
+    #[must_use]
+    pub fn least_memory(hooks: u32) -> u64 {
+        let [.., (rings, slots)] = AIMS;
         Self {
-            rings: 256,
-            slots: 1 << 14,
+            rings,
+            slots,
             hooks,
         }
+        .size()
     }
 
     /// Offset of the records in a ring.
@@ -139,7 +182,7 @@ impl RingGeometry {
     pub const fn is_valid(&self) -> bool {
         self.slots.is_power_of_two()
             && self.slots >= 4
-            && self.slots <= 1 << 20
+            && self.slots <= MOST_SLOTS
             && self.hooks < 1 << 24
             && self.stride() <= i32::MAX as u64
     }
@@ -161,6 +204,49 @@ mod tests {
         assert_eq!(shape.stride(), 4096);
         assert_eq!(shape.ring(3), 4096 * 4);
         assert_eq!(shape.size(), 4096 * 5);
+    }
+
+    #[test]
+    fn the_default_is_250_rings_of_4096_records() {
+        let shape = RingGeometry::for_hooks(1).unwrap();
+        assert_eq!((shape.rings, shape.slots), (251, 4096));
+        // Some thousand hooks: the counters of each ring take the place of some rings.
+        let shape = RingGeometry::for_hooks(6000).unwrap();
+        assert_eq!((shape.rings, shape.slots), (214, 4096));
+        // All functions of a large program.
+        let shape = RingGeometry::for_hooks(100_000).unwrap();
+        assert_eq!((shape.rings, shape.slots), (49, 8192));
+        // A program that locks its memory.
+        let shape = RingGeometry::within(8 << 20, 1).unwrap();
+        assert_eq!((shape.rings, shape.slots), (61, 2048));
+        // No ring needs more than this.
+        let shape = RingGeometry::within(1 << 50, 1).unwrap();
+        assert_eq!((shape.rings, shape.slots), (256, 1 << 20));
+    }
+
+    #[test]
+    fn no_shape_is_larger_than_it_may_be() {
+        for hooks in [1, 10, 500, 1000, 20_000, 300_000, (1 << 24) - 1] {
+            let least = RingGeometry::least_memory(hooks);
+            assert_eq!(RingGeometry::within(least - 1, hooks), None, "{hooks}");
+            let mut memory = least;
+            while memory < 20 << 30 {
+                let shape = RingGeometry::within(memory, hooks).unwrap();
+                assert!(shape.is_valid() && shape.rings >= 1, "{shape:?}");
+                assert!(shape.size() <= memory, "{memory}: {shape:?}");
+                // A third of it is used at least, but for what is more than the largest shape.
+                let most = RingGeometry {
+                    rings: 256,
+                    slots: 1 << 20,
+                    hooks,
+                };
+                assert!(
+                    shape.size() >= memory / 3 || shape == most,
+                    "{memory}: {shape:?}"
+                );
+                memory += memory / 7 + 1;
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 
@@ -105,7 +106,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut stream = None;
     if !args.hooks.is_empty() {
         let mut known = Description::default();
-        let wanted = Wanted::new(&args.hooks, HookOptions::default(), Some(SLOTS))?;
+        let wanted = Wanted::new(
+            &args.hooks,
+            HookOptions::default(),
+            Memory::Rings {
+                rings: 256,
+                slots: SLOTS,
+            },
+        )?;
         explain(&mut machine, |machine| machine.hook(&wanted, &mut known))?;
         for unmatched in &known.unmatched {
             eprintln!("pattern `{}` matches no function", unmatched.pattern);

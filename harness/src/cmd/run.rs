@@ -4,10 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
 use gondwana_engine::inject::{Destination, Launch, launch};
 use gondwana_engine::plan::HookOptions;
+
+use crate::executor::native::hooked;
 
 /// Arguments of `__run`; those of `gondwana run` that `qualify` uses.
 #[derive(clap::Args, Debug)]
@@ -18,9 +21,12 @@ pub struct Args {
     /// Where the stream goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Records per thread that may wait for the agent
+    /// Memory that records and counters may take, in bytes
     #[arg(long, value_name = "N")]
-    ring_slots: Option<u32>,
+    memory: Option<u64>,
+    /// Records per thread that may wait for the agent, whatever limits there are
+    #[arg(long, value_name = "N", conflicts_with = "memory")]
+    slots: Option<u32>,
     /// Do not run the program unhooked
     #[arg(long)]
     require_hooks: bool,
@@ -42,7 +48,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(launch(Launch {
         program: args.program,
         arguments: args.args,
-        wanted: Wanted::new(args.hooks, HookOptions::default(), args.ring_slots)?,
+        wanted: Wanted::new(
+            args.hooks,
+            HookOptions::default(),
+            match (args.slots, args.memory) {
+                (Some(slots), _) => Memory::Rings {
+                    rings: hooked::RINGS,
+                    slots,
+                },
+                (None, Some(bytes)) => Memory::AtMost(bytes),
+                (None, None) => Memory::Default,
+            },
+        )?,
         destination: Destination::File(args.out),
         require: args.require_hooks,
         fail_at: args.fail_at.unwrap_or(FailAt::NEVER),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::Wanted;
 use gondwana_engine::plan::HookOptions;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use crate::report::case;
 
 /// Records per ring: a disturbed program makes a few. A large ring need not be looked at often.
 const SLOTS: u32 = 1 << 9;
+const RINGS: u32 = 256;
 
 /// Everything that a disturbed run follows from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -81,8 +83,11 @@ impl Disturbed {
             .map(|text| text.as_bytes().to_vec())
             .collect();
         setup.seed = self.seed;
-        let mut wanted = Wanted::new(&self.patterns, HookOptions::default(), Some(SLOTS))?;
-        wanted.rings = self.shared_ring.then_some(0);
+        let memory = Memory::Rings {
+            rings: if self.shared_ring { 0 } else { RINGS },
+            slots: SLOTS,
+        };
+        let wanted = Wanted::new(&self.patterns, HookOptions::default(), memory)?;
         Ok(Session {
             file,
             setup,

@@ -52,6 +52,7 @@ impl<W: Write> Stream<W> {
             },
             program: known.program,
             hooks: known.hooks,
+            memory: known.memory,
             deviations: known.deviations.codes(),
             refusals: known.refusals,
             unmatched: known.unmatched,

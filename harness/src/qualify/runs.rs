@@ -169,7 +169,7 @@ pub(super) fn make(
 /// Why this machine cannot run programs hooked, which says nothing about the hooks.
 fn cannot_hook(header: &Header) -> Option<String> {
     let reason = header.reason.as_ref()?;
-    ["not-permitted", "output", "system"]
+    ["not-permitted", "output", "system", "memory"]
         .contains(&reason.code.as_str())
         .then(|| reason.message.clone())
 }
@@ -191,7 +191,7 @@ mod tests {
     fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
         let header = |reason: &str| -> Header {
             let text = format!(
-                r#"{{"schema":"gondwana.stream","version":2,"hooked":false,{reason}
+                r#"{{"schema":"gondwana.stream","version":3,"hooked":false,{reason}
                 "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[],"unmatched":[]}}"#
             );
             serde_json::from_str(&text).unwrap()

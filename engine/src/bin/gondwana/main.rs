@@ -8,6 +8,7 @@ mod funcs;
 mod inspect;
 mod plan;
 mod run;
+mod size;
 
 /// Exit status of bad input and of failures of the tool itself.
 const FAILURE: u8 = 2;

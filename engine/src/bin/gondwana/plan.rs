@@ -5,16 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use gondwana_engine::image::Image;
+use gondwana_engine::inject::budget;
 use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::plan::{self, Document, HookOptions, Placement, Selection};
-use gondwana_engine::ring::RingGeometry;
 use gondwana_engine::site;
 use gondwana_engine::site::table::Noticed;
 use gondwana_engine::spec::{HookSpec, unmatched_line};
 use gondwana_engine::verify;
 
-/// What would be written to hook functions: each entry before and after, trampolines, module, sizes; and what the program
-/// can notice of it.
+use super::size;
+
+/// What would be written to hook functions: each entry before and after, trampolines, module; what memory it takes; and what
+/// the program can notice of it.
 ///
 /// Addresses are those of a nominal placement near the text; in a live process only they differ. The plan is verified,
 /// as `run` would, before it is shown.
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// Record raw argument and result words.
     #[arg(long)]
     raw: bool,
+    /// Memory that records and counters may take, as for `run`; limits of this shell are not looked at.
+    #[arg(long, value_name = "N", value_parser = size::bytes)]
+    memory: Option<u64>,
     /// List the synthetic module as well: every field and table.
     #[arg(long, conflicts_with = "json")]
     module: bool,
@@ -55,7 +60,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("gondwana: {}", unmatched_line(&selection.unmatched));
     }
     let hooks = u32::try_from(selection.requests.len()).context("too many hooks")?;
-    let placement = Placement::nominal(&image, RingGeometry::for_hooks(hooks));
+    let memory = size::memory(args.memory);
+    let geometry = budget::geometry(memory, budget::default_for(&image), hooks, &[])?;
+    let placement = Placement::nominal(&image, geometry);
     let mut plan = plan::build(&image, &selection.requests, placement)?;
     plan.refused.extend(selection.refused);
     let verified = verify::verify(&image, plan).map_err(|rejections| {

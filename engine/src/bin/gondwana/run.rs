@@ -8,6 +8,8 @@ use gondwana_engine::inject::prepare::Wanted;
 use gondwana_engine::inject::{Destination, Launch, launch};
 use gondwana_engine::plan::HookOptions;
 
+use super::size;
+
 /// Run a program hooked.
 ///
 /// The program takes the place of this command: it has its process id, parent, terminal, descriptors, signals and exit
@@ -44,9 +46,12 @@ pub(crate) struct Args {
     /// Do not run the program unless each PATTERN has at least one hook: exit with 125 instead.
     #[arg(long)]
     require_hooks: bool,
-    /// Records per thread that may wait for the agent: a power of two from 4 to 1048576. More are lost, and counted.
-    #[arg(long, value_name = "N", value_parser = slots)]
-    ring_slots: Option<u32>,
+    /// Memory of the program that records and counters may take, in bytes (KiB, MiB and GiB may follow), whatever the
+    /// number of threads and hooks: 64MiB by default, 8MiB in a program that can lock its memory with mlockall. Where a
+    /// limit (ulimit -v or -f, a control group) leaves less than 16 times that, a sixteenth of what it leaves. Records
+    /// that find no room are lost, and counted. What the hooks themselves cost, `gondwana plan` and the header say.
+    #[arg(long, value_name = "N", value_parser = size::bytes)]
+    memory: Option<u64>,
     /// Fails at a step, for tests.
     #[arg(long, hide = true, default_value = "", value_parser = fail_at)]
     fail_at: FailAt,
@@ -72,13 +77,6 @@ fn destination(text: &str) -> Result<Destination, String> {
     })
 }
 
-fn slots(text: &str) -> Result<u32, String> {
-    match text.parse::<u32>() {
-        Ok(n) if n.is_power_of_two() && (4..=1 << 20).contains(&n) => Ok(n),
-        _ => Err("a power of two from 4 to 1048576".to_owned()),
-    }
-}
-
 fn fail_at(text: &str) -> Result<FailAt, String> {
     if text.is_empty() {
         return Ok(FailAt::NEVER);
@@ -99,7 +97,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     // Before anything is started: a mistyped pattern is not a reason to run unhooked.
-    let wanted = Wanted::new(args.hooks, HookOptions { raw: args.raw }, args.ring_slots)?;
+    let wanted = Wanted::new(
+        args.hooks,
+        HookOptions { raw: args.raw },
+        size::memory(args.memory),
+    )?;
     let status = launch(Launch {
         program,
         arguments: command.collect(),

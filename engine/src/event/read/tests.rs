@@ -1,7 +1,7 @@
 use super::*;
 use crate::addr::RunAddr;
 use crate::event::{
-    Anchor, Clock, ExitStatus, Hook, Host, Process, Program, Reason, Refused, Skipped,
+    Anchor, Clock, ExitStatus, Hook, Host, Memory, Process, Program, Reason, Refused, Skipped,
     StreamWriter, Unmatched,
 };
 
@@ -45,6 +45,15 @@ fn sample() -> (Header, SpanLine, End) {
             inlined: 2,
             raw: true,
         }],
+        memory: Some(Memory {
+            records: 67_104_768,
+            rings: 251,
+            slots: 4096,
+            counters: 2016,
+            code: 676,
+            tables: 900,
+            text: 4096,
+        }),
         deviations: vec!["callers+1".to_owned(), "stack-use".to_owned()],
         refusals: vec![Refused {
             name: "runtime.goexit".to_owned(),
@@ -101,7 +110,7 @@ fn written() -> Vec<u8> {
     out
 }
 
-const GOLDEN: &str = include_str!("stream-v2.ndjson");
+const GOLDEN: &str = include_str!("stream-v3.ndjson");
 const DOCUMENT: &str = include_str!("../../../docs/STREAM.md");
 
 #[test]
@@ -160,8 +169,8 @@ fn errors_name_the_line() {
         Stream::read(text.as_bytes()).unwrap_err().to_string()
     };
     assert!(fails(&[""]).starts_with("line 1: "));
-    let other = lines[0].replace("\"version\":2", "\"version\":3");
-    assert!(fails(&[&other]).contains("version 3"));
+    let other = lines[0].replace("\"version\":3", "\"version\":4");
+    assert!(fails(&[&other]).contains("version 4"));
     let foreign = lines[1].replace("\"span\":0", "\"span\":1");
     assert!(fails(&[lines[0], &foreign]).starts_with("line 2: hook 1"));
     let unknown = lines[1].replace("\"dur\"", "\"duration\"");

@@ -21,6 +21,8 @@ const END: &[u8] = b"\n{\"end\":";
 /// The longest last line that is looked for.
 const TAIL: u64 = 8 << 20;
 const POLL: Duration = Duration::from_millis(5);
+/// Threads that have a ring of their own.
+pub const RINGS: u32 = 256;
 /// Records per thread that may wait for the agent: programs that end at once must not outrun it. Only what is written
 /// costs memory.
 const SLOTS: u32 = 1 << 20;
@@ -82,8 +84,14 @@ impl Agent {
         for pattern in patterns {
             command.arg("--hook").arg(pattern);
         }
+        if self.subcommand == "run" {
+            // A little more, for the counters of some thousand hooks.
+            let memory = u64::from(RINGS + 1) * (64 * u64::from(self.slots) + (1 << 18));
+            command.args(["--memory", &memory.to_string()]);
+        } else {
+            command.args(["--slots", &self.slots.to_string()]);
+        }
         command
-            .args(["--ring-slots", &self.slots.to_string()])
             .arg("--out")
             .arg(stream)
             .arg("--")

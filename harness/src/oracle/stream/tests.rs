@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HEADER: &str = r#"{"schema":"gondwana.stream","version":2,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
+const HEADER: &str = r#"{"schema":"gondwana.stream","version":3,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
 const SPANS: [&str; 2] = [
     r#"{"span":0,"start":5000000020,"dur":10,"g":1,"tid":7,"m":0,"depth":128}"#,
     r#"{"span":0,"start":5000000000,"dur":50,"g":1,"tid":7,"m":0,"depth":64}"#,
@@ -51,7 +51,7 @@ fn each_change_is_seen() {
             r#""hooked":false,"reason":{"code":"plan","message":"m"}"#,
             "ran unhooked: plan: m",
         ),
-        (r#""version":2"#, r#""version":3"#, "not a stream"),
+        (r#""version":3"#, r#""version":4"#, "not a stream"),
         (
             r#""start":5000000020,"dur":10"#,
             r#""start":5000000020,"dur":40"#,

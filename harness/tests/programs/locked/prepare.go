@@ -1,0 +1,9 @@
+package main
+
+import "syscall"
+
+func prepare() {
+	if err := syscall.Mlockall(syscall.MCL_CURRENT | syscall.MCL_FUTURE); err != nil {
+		println("mlockall:", err.Error())
+	}
+}

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod calibrate;
 pub mod cells;
 pub mod cmd;
 pub mod disturb;

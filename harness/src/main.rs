@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gondwana_harness::cmd::{
-    disturb, emulate, gostd, layouts, matrix, policy, qualify, release_check, replay, run, testbin,
-    toolchain,
+    calibrate, disturb, emulate, gostd, layouts, matrix, policy, qualify, release_check, replay,
+    run, testbin, toolchain,
 };
 
 /// Proves that Gondwana's hooks on a Go program are harmless
@@ -29,6 +29,8 @@ enum Command {
     /// Run Go's own tests of its standard library hooked, and print the table
     #[command(name = "std")]
     GoStd(gostd::Args),
+    /// Judge harmless and harmed programs many times, and say how often the verdict is right
+    Calibrate(calibrate::Args),
     /// Run one failing case of a report again
     Replay(replay::Args),
     /// Run a program hooked, for qualify
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Disturb(args) => disturb::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::GoStd(args) => gostd::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(args),
         Command::Layouts(args) => layouts::run(&args),

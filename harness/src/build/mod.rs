@@ -1,5 +1,5 @@
 //! A test program, a toolchain and a build mode -> an executable, built once and kept; so, too, a package of the standard
-//! library -> its tests.
+//! library -> its tests, and a module of other people -> its program.
 //!
 //! The key of a build is a hash of everything that decides its bytes: toolchain version, mode, flags, the names and
 //! contents of the sources, and the versions of the C tools where they have a part in it. Sources are built from a copy
@@ -10,6 +10,7 @@
 mod c_tools;
 mod evict;
 mod mode;
+mod module;
 mod package;
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! The program's subcommands, one file each. Each turns its arguments into an exit status or an error of one line.
 
+pub mod calibrate;
 pub mod disturb;
 pub mod emulate;
 pub mod gostd;

@@ -2,7 +2,6 @@
 //! has code that checks itself there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -131,7 +130,7 @@ fn group(
         .any(is_bad);
     if failed {
         case::write(&request.out, place, &Case::Native(Box::new(native)))?;
-        keep(&request.out.join(place), &runs)?;
+        runs::keep(&request.out.join(place), &runs.settled, &runs.hooked)?;
     }
     Ok(Group {
         label,
@@ -312,19 +311,6 @@ fn hooks(judged: &stream::Judged) -> Vec<Hook> {
             }
         })
         .collect()
-}
-
-/// Keeps what the runs wrote beside their case.
-fn keep(dir: &Path, runs: &Runs) -> Result<()> {
-    let unhooked = runs.settled.unhooked.iter().enumerate();
-    let named = unhooked.map(|(index, run)| (format!("unhooked-{}", index + 1), run));
-    for (name, run) in named.chain([("hooked".to_owned(), &runs.hooked)]) {
-        for (stream, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
-            let file = dir.join(format!("{name}.{stream}"));
-            std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub struct Runs {
 }
 
 /// A run, compared with as many unhooked ones as that takes.
+#[derive(Debug)]
 pub struct Settled {
     /// The unhooked runs.
     pub unhooked: Vec<Finished>,
@@ -44,10 +45,21 @@ pub struct Settled {
 }
 
 impl Settled {
+    /// All answers, by section.
+    #[must_use]
+    pub fn sections(&self) -> [(&'static str, &[Finding]); 3] {
+        [
+            ("exit", &self.output.exit),
+            ("output", &self.output.output),
+            ("memory", &self.memory.findings),
+        ]
+    }
+
     /// All answers.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        let output = self.output.exit.iter().chain(&self.output.output);
-        output.chain(&self.memory.findings)
+        self.sections()
+            .into_iter()
+            .flat_map(|(_, findings)| findings)
     }
 }
 
@@ -80,13 +92,37 @@ pub fn settle(
 /// # Errors
 /// When it cannot be run, or never was ready: then there is nothing to compare with.
 pub fn unhooked(program: &Path, scenario: &Scenario) -> Result<Finished> {
-    let mut command = Command::new(program);
-    command.args(&scenario.args);
-    let run = process::run_watched(command, scenario, program)?;
+    let run = as_it_is(program, scenario)?;
     if let (Some(sign), Reached::Start) = (&scenario.ready, run.reached) {
         bail!("not ready ({sign:?}): {}", run.end);
     }
     Ok(run)
+}
+
+/// Runs the program unhooked; one that never is ready, too, has been run.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn as_it_is(program: &Path, scenario: &Scenario) -> Result<Finished> {
+    let mut command = Command::new(program);
+    command.args(&scenario.args);
+    Ok(process::run_watched(command, scenario, program)?)
+}
+
+/// Keeps what the runs wrote: `unhooked-N.stdout`, `hooked.stderr` and so on, in a directory that is there.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn keep(dir: &Path, settled: &Settled, hooked: &Finished) -> Result<()> {
+    let unhooked = settled.unhooked.iter().enumerate();
+    let named = unhooked.map(|(index, run)| (format!("unhooked-{}", index + 1), run));
+    for (name, run) in named.chain([("hooked".to_owned(), hooked)]) {
+        for (stream, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+            let file = dir.join(format!("{name}.{stream}"));
+            std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs the program hooked, and waits for the end of its stream.

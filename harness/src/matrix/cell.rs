@@ -20,7 +20,7 @@ use crate::cache;
 use crate::events;
 use crate::executor::native::hooked::Agent;
 use crate::executor::native::process::{Ready, Scenario};
-use crate::qualify::{self, RELOCATION, Request, Subject};
+use crate::qualify::{self, RELOCATION, Request, Subject, digest};
 use crate::report::{Report, Section, Skipped};
 use crate::testbins::{Case, Expected};
 use crate::toolchain::Toolchains;
@@ -272,7 +272,11 @@ pub fn check(
         return Ok(refused(cell, &data, code));
     }
     progress("looking for places to hook");
-    let subject = Subject::of(&prepared.program.display().to_string(), &data)?;
+    let subject = Subject::of(
+        &prepared.program.display().to_string(),
+        data.as_slice(),
+        digest(&data),
+    )?;
     let mut report = CellReport::new(cell, Outcome::Qualified);
     report.program = Some(Program {
         sha256: subject.sha256.clone(),

@@ -8,10 +8,12 @@ mod relocation;
 pub mod runs;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use gondwana_engine::image::Image;
+use gondwana_engine::image::{FileView, Image};
+use gondwana_engine::input::{self, Symbols};
 use gondwana_engine::site::{self, Finder, Refusal, Site};
 use gondwana_engine::spec::HookSpec;
 use sha2::{Digest, Sha256};
@@ -74,17 +76,17 @@ pub struct Subject<'d> {
 }
 
 impl<'d> Subject<'d> {
-    /// Reads the program and looks at each of its functions.
+    /// Reads the program, the SHA-256 of whose file is known, and looks at each of its functions.
     ///
     /// # Errors
     /// It is no Go program.
-    pub fn of(name: &str, data: &'d [u8]) -> Result<Self> {
-        let image = Image::parse(data).with_context(|| name.to_owned())?;
+    pub fn of(name: &str, file: impl Into<FileView<'d>>, sha256: String) -> Result<Self> {
+        let image = Image::parse(file).with_context(|| name.to_owned())?;
         site::admit(&image).with_context(|| name.to_owned())?;
         let (sites, refusals) = decide(&image);
         Ok(Self {
             name: name.to_owned(),
-            sha256: digest(data),
+            sha256,
             image,
             sites,
             refusals,
@@ -108,9 +110,11 @@ impl<'d> Subject<'d> {
 /// Bad input (no Go program, a pattern that matches nothing) and failures of the tool itself; never a failed check.
 pub fn qualify(request: &Request, mut progress: impl FnMut(&str)) -> Result<Report> {
     let name = request.program.display().to_string();
-    let data = std::fs::read(&request.program).with_context(|| name.clone())?;
+    // Debug information and whatever follows the program is not kept in memory.
+    let file = input::read(&request.program, Symbols::Skip).with_context(|| name.clone())?;
     progress("looking for places to hook");
-    let subject = Subject::of(&name, &data)?;
+    let sha256 = digest_of_file(&request.program)?;
+    let subject = Subject::of(&name, &file, sha256)?;
     check(&subject, request, progress)
 }
 
@@ -269,16 +273,50 @@ fn stream_note(judged: &stream::Judged) -> String {
     })
 }
 
+/// SHA-256 of a file as text, whatever its size.
+pub(crate) fn digest_of_file(path: &Path) -> Result<String> {
+    let shown = || path.display().to_string();
+    let mut file = std::fs::File::open(path).with_context(shown)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let len = file.read(&mut piece).with_context(shown)?;
+        match piece.get(..len) {
+            Some(bytes) if len > 0 => hash.update(bytes),
+            _ => break,
+        }
+    }
+    Ok(text(hash.finalize()))
+}
+
 /// SHA-256 as text.
 pub(crate) fn digest(data: &[u8]) -> String {
-    Sha256::digest(data)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    text(Sha256::digest(data))
+}
+
+fn text(hash: impl AsRef<[u8]>) -> String {
+    let bytes = hash.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write(report: &Report, out: &Path) -> Result<()> {
     let file = out.join("report.json");
     let text = serde_json::to_string_pretty(report).context("write the report")?;
     std::fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_hashed_in_pieces() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for len in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 7] {
+            let bytes: Vec<u8> = (0..len).map(|n: u32| n.to_le_bytes()[0]).collect();
+            std::fs::write(file.path(), &bytes).unwrap();
+            assert_eq!(digest_of_file(file.path()).unwrap(), digest(&bytes));
+        }
+        assert!(digest_of_file(Path::new("/does/not/exist")).is_err());
+    }
 }

@@ -144,9 +144,7 @@ fn group(
 /// # Errors
 /// When the program is not what it was, or cannot be run.
 pub fn replay(native: &Native, agent: &Agent) -> Result<Vec<Finding>> {
-    let data =
-        std::fs::read(&native.program).with_context(|| native.program.display().to_string())?;
-    if super::digest(&data) != native.sha256 {
+    if super::digest_of_file(&native.program)? != native.sha256 {
         bail!(
             "{} is not the file that the case is about",
             native.program.display()

@@ -1,6 +1,6 @@
 //! A program and hooks -> its unhooked runs and its hooked one, judged together.
 //!
-//! Unhooked twice, then hooked; then unhooked again as often as the oracles want. Watches memory, keeps no file but the
+//! Unhooked twice, then hooked; then unhooked again as often as the oracles want, while that takes little time. Watches memory, keeps no file but the
 //! stream.
 
 use std::fs::File;
@@ -15,13 +15,16 @@ use regex::Regex;
 
 use crate::executor::native::hooked::{self, Agent};
 use crate::executor::native::process::{self, End, Finished, Reached, Scenario};
-use crate::oracle::output::MOST;
+use crate::oracle::output::{MOST, SURE, Wants};
 use crate::oracle::{Finding, memory, output, stream};
 use crate::report::case::Native;
 use crate::testbins::Expected;
 
 /// How long the agent may take to end after the program.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long unhooked runs may take, all together, that are made beyond [`MOST`] to be sure of a difference.
+const SURE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The runs and what the oracles say of them.
 pub struct Runs {
@@ -73,13 +76,20 @@ pub fn settle(
     masks: &[Regex],
     mut more: impl FnMut(usize) -> Result<Finished>,
 ) -> Result<Settled> {
+    let mut comparison = output::Comparison::new(hooked, masks);
     loop {
-        let output = output::judge(&unhooked, hooked, masks);
         let memory = memory::judge(&unhooked, hooked);
-        if !(output.wants_more || memory.wants_more) || unhooked.len() >= MOST {
+        let wants = comparison.wants(&unhooked);
+        let spent: Duration = unhooked.iter().map(|run| run.elapsed).sum();
+        let most = match wants {
+            Wants::UntilSure if spent < SURE_WITHIN => SURE,
+            Wants::Nothing if !memory.wants_more => 0,
+            _ => MOST,
+        };
+        if unhooked.len() >= most {
             return Ok(Settled {
+                output: comparison.judge(&unhooked),
                 unhooked,
-                output,
                 memory,
             });
         }
@@ -109,7 +119,8 @@ pub fn as_it_is(program: &Path, scenario: &Scenario) -> Result<Finished> {
     Ok(process::run_watched(command, scenario, program)?)
 }
 
-/// Keeps what the runs wrote: `unhooked-N.stdout`, `hooked.stderr` and so on, in a directory that is there.
+/// Keeps what the runs wrote, `unhooked-N.stdout`, `hooked.stderr` and so on, in a directory that is there; in `*.memory`
+/// the samples: microseconds and bytes.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -117,7 +128,17 @@ pub fn keep(dir: &Path, settled: &Settled, hooked: &Finished) -> Result<()> {
     let unhooked = settled.unhooked.iter().enumerate();
     let named = unhooked.map(|(index, run)| (format!("unhooked-{}", index + 1), run));
     for (name, run) in named.chain([("hooked".to_owned(), hooked)]) {
-        for (stream, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+        let memory: String = run
+            .memory
+            .iter()
+            .map(|sample| format!("{} {}\n", sample.at.as_micros(), sample.bytes))
+            .collect();
+        let memory = memory.into_bytes();
+        for (stream, bytes) in [
+            ("stdout", &run.stdout),
+            ("stderr", &run.stderr),
+            ("memory", &memory),
+        ] {
             let file = dir.join(format!("{name}.{stream}"));
             std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
         }

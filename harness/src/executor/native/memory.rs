@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The name of the rings' file (engine/src/inject/ground.rs).
 const RINGS: &str = "gondwana-rings";
 /// Time between samples: at first, for programs that end soon; at last. In between it grows with the program's age.
-const SHORTEST: Duration = Duration::from_micros(500);
+const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// The age of the program by which time between samples grows: a fiftieth of it.
 const SHARE: u32 = 50;
@@ -39,10 +39,13 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    /// Watches the process, as long as it executes `program`: before that it is what starts it.
+    /// Watches the process, as long as it executes `program`: before that it is what starts it. The first sample is taken at
+    /// once, since the process may have ended before a thread begins.
     pub(super) fn start(pid: u32, program: PathBuf) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let series = Arc::new(Mutex::new(Series::new()));
+        let at = Duration::ZERO;
+        let first = sample(pid, &program).map(|bytes| Sample { at, bytes });
+        let series = Arc::new(Mutex::new(Series::from_iter(first)));
         let (is_over, into) = (Arc::clone(&stop), Arc::clone(&series));
         let thread = std::thread::spawn(move || {
             let begun = Instant::now();

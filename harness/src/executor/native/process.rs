@@ -218,9 +218,9 @@ fn play(
         .process_group(0)
         .spawn()
         .map_err(|error| RunError::Start { program, error })?;
-    let mut group = Group::new(child);
-    let pid = group.child.id();
+    let pid = child.id();
     let sampler = watched.map(|program| Sampler::start(pid, program.to_owned()));
+    let mut group = Group::new(child);
     let acted = act(&mut group, scenario, stop, deadline);
     let memory = sampler.map_or_else(Series::new, Sampler::finish);
     let (end, reached, load) = acted?;

@@ -1,9 +1,10 @@
 //! Unhooked runs and a hooked one -> [`Judged`]: the program's end and output must not change.
 //!
-//! Two unhooked runs are enough if all three say the same. Where they differ, or the hooked one differs from two equal ones,
-//! more are needed ([`Judged::wants_more`]), three to [`MOST`] in all, until one more brings nothing new. Then what varies
-//! among them is masked, place by place and each by its class, and the rest is compared ([`model`]). A difference at a
-//! place of a kind at which each unhooked run differs from all others as well decides nothing: it is inconclusive.
+//! Two unhooked runs are enough if all three say the same. Where they differ from each other, more are needed, three to
+//! [`MOST`] in all, until one more brings nothing new; where the hooked one differs from all of them, up to [`SURE`]
+//! ([`Wants`]). Then what varies among them is masked, place by place and each by its class, and the rest is compared
+//! ([`model`]). A difference at a place at which unhooked runs differ from all others as well decides nothing: it is
+//! inconclusive.
 //!
 //! Never masked: words of a crash and signals that only the hooked run has, an end that comes before the stop.
 
@@ -29,6 +30,9 @@ pub use token::Class;
 
 /// Unhooked runs that are made before places that still vary are given up.
 pub const MOST: usize = 7;
+/// Unhooked runs by which a difference must be seen before it is believed, where they take little time. A value that comes
+/// in one run of n only is met by chance in the hooked run alone with less than 1 in e·n.
+pub const SURE: usize = 40;
 /// Differences that an answer names.
 const SHOWN: usize = 3;
 
@@ -41,95 +45,213 @@ pub struct Judged {
     pub output: Vec<Finding>,
     /// What was masked, for people; nothing if it is empty.
     pub masked: String,
-    /// Whether another unhooked run could change an answer.
-    pub wants_more: bool,
 }
 
-/// Compares the end, both output streams and the load's end.
+/// Whether another unhooked run could change an answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Wants {
+    /// No.
+    #[default]
+    Nothing,
+    /// Unhooked runs differ from each other, and the last one brought something new.
+    UntilStill,
+    /// The hooked run differs from all of them.
+    UntilSure,
+}
+
+/// A hooked run, and unhooked ones that come one after the other.
+#[derive(Debug)]
+pub struct Comparison<'r> {
+    hooked: &'r Finished,
+    masks: &'r [Regex],
+    streams: [Stream; 2],
+}
+
+/// An output stream in all runs.
+#[derive(Debug)]
+struct Stream {
+    what: &'static str,
+    of: fn(&Finished) -> &[u8],
+    skeletons: Skeletons,
+    hooked: Option<Text>,
+    /// Those of the first unhooked runs; taken apart when the first one differs.
+    runs: Vec<Text>,
+    /// Whether a run wrote too much to be taken apart.
+    is_too_long: bool,
+}
+
+impl<'r> Comparison<'r> {
+    /// Begins with the hooked run.
+    #[must_use]
+    pub fn new(hooked: &'r Finished, masks: &'r [Regex]) -> Self {
+        let stream = |what, of| Stream {
+            what,
+            of,
+            skeletons: Skeletons::default(),
+            hooked: None,
+            runs: Vec::new(),
+            is_too_long: false,
+        };
+        Self {
+            hooked,
+            masks,
+            streams: [
+                stream("standard output", |run| &run.stdout),
+                stream("standard error", |run| &run.stderr),
+            ],
+        }
+    }
+
+    /// Whether more unhooked runs than these are wanted. They must be those of the last call, and perhaps more.
+    pub fn wants(&mut self, unhooked: &[Finished]) -> Wants {
+        let exit = exit::judge(unhooked, self.hooked);
+        let mut wants = match exit.iter().all(|finding| finding.answer.agrees()) {
+            true => Wants::Nothing,
+            false => Wants::UntilSure,
+        };
+        for stream in &mut self.streams {
+            wants = wants.max(stream.wants(unhooked, self.hooked, self.masks));
+        }
+        wants
+    }
+
+    /// Compares the end, both output streams and the load's end.
+    #[must_use]
+    pub fn judge(&mut self, unhooked: &[Finished]) -> Judged {
+        let mut judged = Judged {
+            exit: exit::judge(unhooked, self.hooked),
+            ..Judged::default()
+        };
+        for stream in &mut self.streams {
+            let (answer, masked) = stream.judge(unhooked, self.hooked, self.masks);
+            let what = stream.what;
+            if !masked.is_empty() {
+                let before = if judged.masked.is_empty() { "" } else { "; " };
+                judged.masked += &format!("{before}{what}: {masked} masked");
+            }
+            judged.output.push(Finding {
+                what: what.to_owned(),
+                answer,
+            });
+            if let Some(line) = stream.crash(unhooked, self.hooked) {
+                judged.output.push(Finding {
+                    what: format!("words of a crash in {what}"),
+                    answer: Answer::Diverge(format!("only hooked: {line:?}")),
+                });
+            }
+        }
+        judged
+    }
+}
+
+/// Compares a hooked run with unhooked ones.
 #[must_use]
 pub fn judge(unhooked: &[Finished], hooked: &Finished, masks: &[Regex]) -> Judged {
-    let mut judged = Judged {
-        exit: exit::judge(unhooked, hooked),
-        ..Judged::default()
-    };
-    judged.wants_more = judged.exit.iter().any(|finding| !finding.answer.agrees());
-    let is_cut = |run: &Finished| run.end == End::TimedOut;
-    for (what, of) in [
-        (
-            "standard output",
-            (|run| &run.stdout) as fn(&Finished) -> &Vec<u8>,
-        ),
-        ("standard error", |run| &run.stderr),
-    ] {
-        let texts: Vec<(&[u8], bool)> = unhooked
-            .iter()
-            .map(|run| (of(run).as_slice(), is_cut(run)))
-            .collect();
-        let compared = compare(&texts, (of(hooked), is_cut(hooked)), masks);
-        judged.wants_more |= compared.wants_more;
-        if !compared.masked.is_empty() {
-            let before = if judged.masked.is_empty() { "" } else { "; " };
-            judged.masked += &format!("{before}{what}: {} masked", compared.masked);
+    Comparison::new(hooked, masks).judge(unhooked)
+}
+
+impl Stream {
+    fn crash(&self, unhooked: &[Finished], hooked: &Finished) -> Option<String> {
+        let bytes: Vec<&[u8]> = unhooked.iter().map(self.of).collect();
+        crash::only_hooked(&bytes, (self.of)(hooked))
+    }
+
+    fn is_same(&self, run: &Finished, hooked: &Finished) -> bool {
+        (self.of)(run) == (self.of)(hooked)
+    }
+
+    /// Takes apart what is not yet; whether all can be compared line by line.
+    fn read(&mut self, unhooked: &[Finished], hooked: &Finished, masks: &[Regex]) -> bool {
+        let (of, skeletons) = (self.of, &mut self.skeletons);
+        let mut text = |run: &Finished| {
+            let is_cut = run.end == End::TimedOut;
+            Text::of(of(run), is_cut, masks, skeletons)
+        };
+        if self.hooked.is_none() {
+            self.hooked = text(hooked);
+            self.is_too_long |= self.hooked.is_none();
         }
-        judged.output.push(Finding {
-            what: what.to_owned(),
-            answer: compared.answer,
-        });
-        let bytes: Vec<&[u8]> = texts.iter().map(|(bytes, _)| *bytes).collect();
-        if let Some(line) = crash::only_hooked(&bytes, of(hooked)) {
-            judged.output.push(Finding {
-                what: format!("words of a crash in {what}"),
-                answer: Answer::Diverge(format!("only hooked: {line:?}")),
+        for run in unhooked.get(self.runs.len()..).unwrap_or_default() {
+            match text(run) {
+                Some(text) if !self.is_too_long => self.runs.push(text),
+                _ => self.is_too_long = true,
+            }
+        }
+        !self.is_too_long
+    }
+
+    fn differences(&self) -> (Model, Vec<Difference>) {
+        let runs: Vec<&Text> = self.runs.iter().collect();
+        let model = Model::learn(&runs);
+        let differences = match &self.hooked {
+            Some(hooked) => model.differences(hooked, &self.skeletons),
+            None => Vec::new(),
+        };
+        (model, differences)
+    }
+
+    fn wants(&mut self, unhooked: &[Finished], hooked: &Finished, masks: &[Regex]) -> Wants {
+        if unhooked.iter().all(|run| self.is_same(run, hooked)) {
+            return Wants::Nothing;
+        }
+        if self.crash(unhooked, hooked).is_some() {
+            return Wants::UntilSure;
+        }
+        let is_known = unhooked.iter().any(|run| self.is_same(run, hooked));
+        if !self.read(unhooked, hooked, masks) {
+            return if is_known {
+                Wants::Nothing
+            } else {
+                Wants::UntilSure
+            };
+        }
+        let (_, differences) = self.differences();
+        if !differences.is_empty() && !is_known {
+            return Wants::UntilSure;
+        }
+        let runs: Vec<&Text> = self.runs.iter().collect();
+        let stands_still = runs.len() > 2
+            && runs.split_last().is_some_and(|(last, before)| {
+                let model = Model::learn(before);
+                model.differences(last, &self.skeletons).is_empty()
             });
-            judged.wants_more = true;
+        match stands_still {
+            true => Wants::Nothing,
+            false => Wants::UntilStill,
         }
     }
-    judged.wants_more &= unhooked.len() < MOST;
-    judged
-}
 
-/// One stream, compared.
-struct Compared {
-    answer: Answer,
-    masked: String,
-    wants_more: bool,
-}
-
-fn compare(unhooked: &[(&[u8], bool)], hooked: (&[u8], bool), masks: &[Regex]) -> Compared {
-    let plain = |answer| Compared {
-        answer,
-        masked: String::new(),
-        wants_more: false,
-    };
-    let same = |(bytes, _): &(&[u8], bool)| *bytes == hooked.0;
-    if unhooked.iter().all(same) {
-        return plain(Answer::Agree);
-    }
-    let mut skeletons = Skeletons::default();
-    let mut text = |(bytes, is_cut)| Text::of(bytes, is_cut, masks, &mut skeletons);
-    let runs: Option<Vec<Text>> = unhooked.iter().map(|run| text(*run)).collect();
-    let (Some(runs), Some(other)) = (runs, text(hooked)) else {
-        return plain(match unhooked.iter().any(same) {
-            true => Answer::Agree,
-            false => Answer::Inconclusive("it is too long to be compared line by line".to_owned()),
-        });
-    };
-    let runs: Vec<&Text> = runs.iter().collect();
-    let model = Model::learn(&runs);
-    let mut differences = model.differences(&other, &skeletons);
-    if unhooked.iter().any(same) {
-        differences.clear();
-    }
-    let stands_still = runs.len() > 2
-        && runs.split_last().is_some_and(|(last, before)| {
-            Model::learn(before)
-                .differences(last, &skeletons)
-                .is_empty()
-        });
-    Compared {
-        masked: masked(&model),
-        wants_more: !differences.is_empty() || !stands_still,
-        answer: answer(&differences, &runs, &skeletons),
+    /// The answer, and what was masked, for people.
+    fn judge(
+        &mut self,
+        unhooked: &[Finished],
+        hooked: &Finished,
+        masks: &[Regex],
+    ) -> (Answer, String) {
+        if unhooked.iter().all(|run| self.is_same(run, hooked)) {
+            return (Answer::Agree, String::new());
+        }
+        let is_known = unhooked.iter().any(|run| self.is_same(run, hooked));
+        if !self.read(unhooked, hooked, masks) {
+            let why = "it is too long to be compared line by line".to_owned();
+            let answer = match is_known {
+                true => Answer::Agree,
+                false => Answer::Inconclusive(why),
+            };
+            return (answer, String::new());
+        }
+        let (model, mut differences) = self.differences();
+        if is_known {
+            differences.clear();
+        }
+        let runs: Vec<&Text> = self.runs.iter().collect();
+        if let Some(disorder) = differences.iter().find(|d| d.place == Place::Order)
+            && disorder.size <= model.usual_disorder()
+        {
+            // As much as in unhooked runs: then this is no order.
+            differences.clear();
+        }
+        (answer(&differences, &runs, &self.skeletons), masked(&model))
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Lines are compared by group, a group being all lines of one skeleton. In a group a column is one token of each line. Per
 //! column the strictest statement is kept that holds for all unhooked runs: the same values in this order; the same values in
-//! any order (and then, if they hold, the same rows); the same value in this place; a token of this class. So a time that
+//! any order (and then, if they hold, the same rows, and the same order of rows with one value in a column: the lines of one
+//! goroutine among those of others); the same value in this place; a token of this class. So a time that
 //! changes in a line masks nothing else in it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub(super) enum Place {
 pub(super) struct Difference {
     /// Where.
     pub(super) place: Place,
+    /// How much of it differs, where that can be counted.
+    pub(super) size: usize,
     /// What, for people.
     pub(super) what: String,
 }
@@ -47,7 +50,12 @@ struct Group {
     columns: Vec<Column>,
     /// The rows of the columns that stay, sorted, if they stay together and not in order.
     rows: Option<Vec<Vec<String>>>,
+    /// Columns by whose value the others come in one order, with that.
+    keys: Vec<(usize, Sequences)>,
 }
+
+/// For each value of a column, the rows that have it, in order.
+type Sequences = BTreeMap<String, Vec<Vec<String>>>;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Column {
@@ -56,11 +64,11 @@ enum Column {
     /// These values in any order; sorted.
     Shuffled(Vec<Token>),
     /// These values in these places, and tokens of these classes in the others.
-    Places(Vec<Option<Token>>, BTreeSet<Class>),
+    Places(Vec<Option<Token>>, Classes),
     /// Values of this set.
     Among(BTreeSet<Token>),
     /// Tokens of these classes.
-    Free(BTreeSet<Class>),
+    Free(Classes),
 }
 
 /// What stays in all unhooked runs.
@@ -107,28 +115,36 @@ impl Model {
             );
             found.push(Difference {
                 place: Place::Line,
+                size: 1,
                 what,
             });
         }
         for (&number, group) in &self.groups {
             let of = |(place, what): (Place, String)| Difference {
                 place,
+                size: 1,
                 what: format!("{what}, in lines {:?}", skeletons.show(number)),
             };
             let differences = group.differences(number, run.group(number));
             found.extend(differences.into_iter().map(of));
         }
         if found.is_empty()
-            && let Some((came, should)) = self.order.broken_by(&run.sequence)
+            && let Some(broken) = self.order.broken_by(&run.sequence)
         {
-            let (came, should) = (skeletons.show(came), skeletons.show(should));
+            let (came, should) = (skeletons.show(broken.came), skeletons.show(broken.should));
             let what = format!("line {came:?} comes where {should:?} came in each unhooked run");
             found.push(Difference {
                 place: Place::Order,
+                size: broken.pairs,
                 what,
             });
         }
         found
+    }
+
+    /// In how many pairs of groups an unhooked run may differ in order from all others.
+    pub(super) fn usual_disorder(&self) -> usize {
+        self.order.usual
     }
 
     /// How many columns are masked, by class, and how many groups come in any order.
@@ -138,7 +154,7 @@ impl Model {
         for column in self.groups.values().flat_map(|group| &group.columns) {
             match column {
                 Column::Places(_, of) | Column::Free(of) => {
-                    for class in of {
+                    for class in &of.classes {
                         *classes.entry(*class).or_default() += 1;
                     }
                 }
@@ -177,6 +193,7 @@ impl Group {
                 lines,
                 columns,
                 rows: None,
+                keys: Vec::new(),
             };
         }
         let values = |column: usize| -> Vec<Vec<Token>> {
@@ -211,10 +228,16 @@ impl Group {
             let first = all.next().unwrap_or_default();
             all.all(|other| other == first).then_some(first)
         });
+        let rows = rows.flatten();
+        let keys = match rows {
+            Some(_) => keys(runs, &columns),
+            None => Vec::new(),
+        };
         Self {
             lines,
             columns,
-            rows: rows.flatten(),
+            rows,
+            keys,
         }
     }
 
@@ -225,10 +248,10 @@ impl Group {
     /// Where lines of this group, which has this number, differ, and how.
     fn differences(&self, number: usize, lines: &[Vec<Token>]) -> Vec<(Place, String)> {
         let (least, most) = self.lines;
-        // What changes from run to run may change a little more.
-        let slack = 2 * (most - least);
-        let low = least.saturating_sub(slack).max(least.min(1));
-        if lines.len() < low || lines.len() > most + slack {
+        // What changes from run to run may change as much again, but not to half or twice of it.
+        let slack = most - least;
+        let low = least.saturating_sub(slack).max(least.div_ceil(2));
+        if lines.len() < low || lines.len() > (most + slack).min(2 * most) {
             let unhooked = match least == most {
                 true => least.to_string(),
                 false => format!("{least} to {most}"),
@@ -255,6 +278,17 @@ impl Group {
                 found.push((Place::Column(number, self.columns.len()), what));
             }
         }
+        for (column, wanted) in self.keys.iter().filter(|_| found.is_empty()) {
+            let sequences = sequences(lines, &self.columns, *column);
+            let odd = wanted
+                .iter()
+                .find(|(key, rows)| sequences.get(*key) != Some(*rows));
+            if let Some((key, _)) = odd {
+                let what = format!("those with {:?} are in another order", key.trim());
+                found.push((Place::Column(number, self.columns.len() + 1 + column), what));
+                break;
+            }
+        }
         found
     }
 }
@@ -266,24 +300,77 @@ fn values_of(lines: &[Vec<Token>], column: usize) -> Vec<Token> {
         .collect()
 }
 
+/// The columns by whose value the others come in one order, whatever order the values come in.
+fn keys(runs: &[&[Vec<Token>]], columns: &[Column]) -> Vec<(usize, Sequences)> {
+    let may_be = |column: &Column| match column {
+        Column::Shuffled(values) => {
+            // Sorted: equal ones stand together.
+            let is_repeated = values
+                .iter()
+                .zip(values.iter().skip(1))
+                .any(|(a, b)| a == b);
+            is_repeated && values.first() != values.last()
+        }
+        _ => false,
+    };
+    let candidates = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| may_be(column));
+    let kept = candidates.filter_map(|(index, _)| {
+        let mut all = runs.iter().map(|lines| sequences(lines, columns, index));
+        let first = all.next()?;
+        all.all(|other| other == first).then_some((index, first))
+    });
+    kept.collect()
+}
+
+fn sequences(lines: &[Vec<Token>], columns: &[Column], key: usize) -> Sequences {
+    let mut sequences = Sequences::new();
+    for tokens in lines {
+        if let Some(value) = tokens.get(key) {
+            let of = sequences.entry(value.text.clone()).or_default();
+            of.push(row(tokens, columns));
+        }
+    }
+    sequences
+}
+
+/// What stays of a line.
+fn row(tokens: &[Token], columns: &[Column]) -> Vec<String> {
+    let of = tokens.iter().zip(columns);
+    of.filter(|(_, column)| matches!(column, Column::Fixed(_) | Column::Shuffled(_)))
+        .filter(|(token, _)| !token.is_duration())
+        .map(|(token, _)| token.text.clone())
+        .collect()
+}
+
 /// The rows of the columns that stay, sorted.
 fn rows(lines: &[Vec<Token>], columns: &[Column]) -> Vec<Vec<String>> {
-    let mut rows: Vec<Vec<String>> = lines
-        .iter()
-        .map(|tokens| {
-            let of = tokens.iter().zip(columns);
-            of.filter(|(_, column)| matches!(column, Column::Fixed(_) | Column::Shuffled(_)))
-                .filter(|(token, _)| !token.is_measured())
-                .map(|(token, _)| token.text.clone())
-                .collect()
-        })
-        .collect();
+    let of = |tokens: &Vec<Token>| row(tokens, columns);
+    let mut rows: Vec<Vec<String>> = lines.iter().map(of).collect();
     rows.sort();
     rows
 }
 
-fn classes<'t>(tokens: impl Iterator<Item = &'t Token>) -> BTreeSet<Class> {
-    tokens.map(|token| token.class).collect()
+/// What tokens in a place are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Classes {
+    classes: BTreeSet<Class>,
+    /// The fewest and the most digits behind `0x`.
+    hex: Option<(usize, usize)>,
+}
+
+fn classes<'t>(tokens: impl Iterator<Item = &'t Token>) -> Classes {
+    let mut made = Classes::default();
+    for token in tokens {
+        made.classes.insert(token.class);
+        if let Some(digits) = token.hex_digits() {
+            let (least, most) = made.hex.unwrap_or((digits, digits));
+            made.hex = Some((least.min(digits), most.max(digits)));
+        }
+    }
+    made
 }
 
 /// What can be said of a column if the number of lines changes.
@@ -304,7 +391,7 @@ fn loose(runs: &[&[Vec<Token>]], column: usize) -> Column {
 impl Column {
     fn learn(runs: Vec<Vec<Token>>) -> Self {
         let Some((first, others)) = runs.split_first() else {
-            return Self::Free(BTreeSet::new());
+            return Self::Free(Classes::default());
         };
         if others.iter().all(|other| other == first) {
             return Self::Fixed(first.clone());
@@ -340,13 +427,15 @@ impl Column {
         let of = |text: &str| text.trim().to_owned();
         match self {
             Self::Fixed(wanted) => wanted.iter().zip(values).find_map(|(a, b)| {
-                let differs = a != b && !(a.is_measured() && b.is_measured());
+                let differs = a != b && !a.is_measured_like(b);
                 differs.then(|| format!("unhooked {:?}, hooked {:?}", of(&a.text), of(&b.text)))
             }),
             Self::Shuffled(wanted) => {
                 let mut values = values.to_vec();
                 values.sort();
-                let is_measured = wanted.iter().chain(&values).all(Token::is_measured);
+                let mut all = wanted.iter().chain(&values);
+                let is_measured =
+                    all.clone().all(Token::is_duration) && all.any(Token::is_measured);
                 let odd = values.iter().zip(wanted).find(|(a, b)| a != b)?;
                 let what = format!(
                     "values {:?} where {:?} belongs",
@@ -356,7 +445,7 @@ impl Column {
                 (!is_measured).then_some(what)
             }
             Self::Places(places, allowed) => places.iter().zip(values).find_map(|(a, b)| match a {
-                Some(a) if a != b && !(a.is_measured() && b.is_measured()) => Some(format!(
+                Some(a) if a != b && !a.is_measured_like(b) => Some(format!(
                     "unhooked {:?}, hooked {:?}",
                     of(&a.text),
                     of(&b.text)
@@ -376,12 +465,21 @@ impl Column {
 }
 
 /// A token of a class that no unhooked run has there. An identifier may by chance have no letter.
-fn other_class(value: &Token, allowed: &BTreeSet<Class>) -> Option<String> {
-    let is_like = allowed.contains(&value.class)
-        || matches!(value.class, Class::Number | Class::Id)
-            && (allowed.contains(&Class::Id) || allowed.contains(&Class::Address));
+fn other_class(value: &Token, allowed: &Classes) -> Option<String> {
+    let of = &allowed.classes;
+    let is_like = match (value.hex_digits(), allowed.hex) {
+        // A digit less is one in sixteen, three less one in four thousand.
+        (Some(digits), Some((least, most))) => {
+            of.contains(&value.class) || (least..=most + 4).contains(&(digits + 2))
+        }
+        _ => {
+            of.contains(&value.class)
+                || matches!(value.class, Class::Number | Class::Id)
+                    && (of.contains(&Class::Id) || of.contains(&Class::Address))
+        }
+    };
     (!is_like).then(|| {
-        let kinds: Vec<String> = allowed.iter().map(|class| format!("{class:?}")).collect();
+        let kinds: Vec<String> = of.iter().map(|class| format!("{class:?}")).collect();
         let kinds = kinds.join(" or ").to_lowercase();
         format!("{:?} where a {kinds} belongs", value.text.trim())
     })

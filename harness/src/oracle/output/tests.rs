@@ -16,12 +16,18 @@ fn answer(unhooked: &[&str], hooked: &str) -> Answer {
     let runs: Vec<Finished> = unhooked.iter().map(|text| run(text)).collect();
     let mut made = 2;
     loop {
-        let judged = judge(&runs[..made], &run(hooked), &[]);
-        if !judged.wants_more || made == runs.len() {
-            return judged.output[0].answer.clone();
+        let hooked = run(hooked);
+        let mut comparison = Comparison::new(&hooked, &[]);
+        if comparison.wants(&runs[..made]) == Wants::Nothing || made == runs.len() {
+            return comparison.judge(&runs[..made]).output[0].answer.clone();
         }
         made += 1;
     }
+}
+
+fn wants(unhooked: &[&str], hooked: &str) -> Wants {
+    let runs: Vec<Finished> = unhooked.iter().map(|text| run(text)).collect();
+    Comparison::new(&run(hooked), &[]).wants(&runs)
 }
 
 fn diverges(unhooked: &[&str], hooked: &str) -> bool {
@@ -38,17 +44,16 @@ fn the_same_three_times_agrees_and_needs_no_more() {
             .chain(&judged.exit)
             .all(|f| f.answer.agrees())
     );
-    assert!(!judged.wants_more && judged.masked.is_empty());
+    assert!(judged.masked.is_empty());
+    assert_eq!(wants(&["a\nb\n"; 2], "a\nb\n"), Wants::Nothing);
 }
 
 #[test]
 fn two_equal_runs_and_a_third_number_need_more_runs() {
-    let judged = judge(
-        &[run("Done in 2 rounds\n"), run("Done in 2 rounds\n")],
-        &run("Done in 3 rounds\n"),
-        &[],
+    assert_eq!(
+        wants(&["Done in 2 rounds\n"; 2], "Done in 3 rounds\n"),
+        Wants::UntilSure
     );
-    assert!(judged.wants_more);
     let texts = [
         "Done in 2 rounds\n",
         "Done in 2 rounds\n",

@@ -115,11 +115,11 @@ func doubled(harmed bool) {
 
 var kept [][]byte
 
-// A slow leak: some 3 MiB in a second and a half, while garbage comes and goes.
+// A slow leak: some 3 MiB in a second and a half, while a little garbage comes and goes.
 func leak(harmed bool) {
 	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; {
-		garbage := make([]byte, 64<<10)
-		garbage[work(len(kept))] = 1
+		garbage := make([]byte, 2<<10)
+		garbage[work(len(kept))%len(garbage)] = 1
 		if harmed {
 			drop := make([]byte, 20<<10)
 			fill(drop)
@@ -282,7 +282,7 @@ func emptyID(harmed bool) {
 // The last part of an output that is written at once is missing.
 func lostTail(harmed bool) {
 	var text strings.Builder
-	for i := 0; i < 2000; i++ {
+	for i := 0; i < 500; i++ {
 		fmt.Fprintf(&text, "%s row %d %d\n", time.Now().Format("15:04:05.000"), i, work(i))
 	}
 	out := text.String()

@@ -93,7 +93,14 @@ pub fn settle(
                 memory,
             });
         }
-        unhooked.push(more(unhooked.len() + 1)?);
+        // To be sure takes many; looking at each of them would take longer than they do.
+        let next = match unhooked.len() {
+            few if few < MOST => few + 1,
+            many => (many + many / 3).min(most),
+        };
+        while unhooked.len() < next {
+            unhooked.push(more(unhooked.len() + 1)?);
+        }
     }
 }
 

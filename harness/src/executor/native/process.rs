@@ -22,6 +22,8 @@ use super::memory::{Sampler, Series};
 const KEPT: usize = 64 << 20;
 /// How often the state of a child is looked at: `wait` has no time limit of its own.
 const POLL: Duration = Duration::from_millis(2);
+/// How long a server must stay after its load, before it is told to stop.
+const STAY: Duration = Duration::from_millis(30);
 /// How long killed processes may take to be gone.
 const LINGER: Duration = Duration::from_millis(300);
 /// How long the readers may take after the process group was killed.
@@ -261,8 +263,13 @@ fn act(
     }
     let mut reached = Reached::Ready;
     if let Some(stop) = stop {
-        if let Some(end) = group.ended()? {
-            return Ok((end, reached, load));
+        // One that is about to end by itself may still be there.
+        let stays = (Instant::now() + STAY).min(deadline);
+        while Instant::now() < stays {
+            if let Some(end) = group.ended()? {
+                return Ok((end, reached, load));
+            }
+            std::thread::sleep(POLL);
         }
         reached = Reached::Stop;
         // It may have ended by itself.

@@ -13,9 +13,6 @@ use super::order::Order;
 use super::text::{Skeletons, Text};
 use super::token::{Class, Token};
 
-/// Values that a column of a group of changing size may have.
-const FEW: usize = 16;
-
 /// A place, as far as it can be found again in another run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Place {
@@ -381,7 +378,7 @@ fn loose(runs: &[&[Vec<Token>]], column: usize) -> Column {
         .map(|lines| values_of(lines, column).into_iter().collect())
         .collect();
     let all: BTreeSet<Token> = sets.iter().flatten().cloned().collect();
-    if all.len() <= FEW && sets.len() > 1 && sets.iter().all(|set| *set == all) {
+    if sets.len() > 1 && sets.iter().all(|set| *set == all) {
         Column::Among(all)
     } else {
         Column::Free(classes(all.iter()))

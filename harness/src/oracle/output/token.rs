@@ -190,10 +190,8 @@ fn class(found: &regex::Captures<'_>) -> (Option<Class>, std::ops::Range<usize>)
         if text.bytes().all(|b| b.is_ascii_digit()) {
             Some(Class::Number)
         } else {
-            let is_id = match found.name("id") {
-                Some(_) => text.bytes().any(|b| b.is_ascii_digit()),
-                None => looks_random(text),
-            };
+            // Hexadecimal digits need no decimal one among them: of two thousand ids of eight digits one has none.
+            let is_id = found.name("id").is_some() || looks_random(text);
             is_id.then_some(Class::Id)
         }
     } else {
@@ -273,7 +271,6 @@ mod tests {
             "Content-Type",
             "internationalisation-of-words",
             "ReadFromFile",
-            "facade",
             "",
         ] {
             assert_eq!(classes(word), [], "{word}");
@@ -312,7 +309,7 @@ mod tests {
             [
                 "short 5de768d, etag",
                 "short 8251827, etag",
-                "short fe00ab1, etag",
+                "short feacabd, etag",
             ],
             ["at 0xbfb9d0", "at 0xf9d0", "at 0x1aa592cf4460"],
         ] {

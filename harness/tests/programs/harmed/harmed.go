@@ -120,7 +120,7 @@ func leak(harmed bool) {
 	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; {
 		garbage := make([]byte, 2<<10)
 		garbage[work(len(kept))%len(garbage)] = 1
-		if harmed {
+		for harmed && len(kept) < int(time.Since(begun)/(10*time.Millisecond)) {
 			drop := make([]byte, 20<<10)
 			fill(drop)
 			kept = append(kept, drop)

@@ -459,7 +459,9 @@ fn the_reason_is_the_files_own() {
 #[test]
 fn every_reason_is_in_the_document() {
     let document = include_str!("../docs/STREAM.md");
-    let (_, document) = document.split_once("## Why a program runs unhooked").unwrap();
+    let (_, document) = document
+        .split_once("## Why a program runs unhooked")
+        .unwrap();
     let own = FailureCode::OWN.map(FailureCode::as_str);
     let images = ImageErrorCode::ALL.map(ImageErrorCode::as_str);
     for code in own.into_iter().chain(images) {
@@ -593,7 +595,9 @@ fn without_permission_to_trace_the_program_runs_unhooked() {
     let scratch = Scratch::new();
     let copy = scratch.0.path().join("gondwana");
     // Not by this process: a child that another test starts meanwhile would hold the file open for writing.
-    let copied = Command::new("cp").args([GONDWANA.as_ref(), copy.as_os_str()]).status();
+    let copied = Command::new("cp")
+        .args([GONDWANA.as_ref(), copy.as_os_str()])
+        .status();
     assert!(copied.unwrap().success());
     let mode = |path: &Path, bits| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap()

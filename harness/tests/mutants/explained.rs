@@ -20,6 +20,10 @@ const EXPLAINED: &[(&str, &str)] = &[
         "the call is not made on a signal stack",
     ),
     (
+        "depth check missing",
+        "no call is deep in its stack here; `guards.rs` shows it by a recursion that fills 98 % of a stack",
+    ),
+    (
         "no lastmoduledatap",
         "these programs load no plugin, and whatever else looks for the last module wants nothing of the synthetic one",
     ),

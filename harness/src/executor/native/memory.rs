@@ -3,7 +3,8 @@
 //! Counted is what /proc/PID/smaps (proc_pid_smaps(5)) says of resident and swapped anonymous and shared memory, and of
 //! changed pages of files that cannot be executed. Left out are the rings (by their name), executable mappings (trampolines,
 //! and the program's own code, of which hooks change pages) and, in a hooked program, the synthetic module, which lies behind
-//! the trampolines. Never stops the process; a sample that cannot be taken is none.
+//! the trampolines. What was seen before there were rings is dropped once there are: a program that is being hooked stands
+//! still for longer than it may run. Never stops the process; a sample that cannot be taken is none.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,16 +45,21 @@ impl Sampler {
     pub(super) fn start(pid: u32, program: PathBuf) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let at = Duration::ZERO;
-        let first = sample(pid, &program).map(|bytes| Sample { at, bytes });
+        let first = sample(pid, &program).map(|(bytes, _)| Sample { at, bytes });
         let series = Arc::new(Mutex::new(Series::from_iter(first)));
         let (is_over, into) = (Arc::clone(&stop), Arc::clone(&series));
         let thread = std::thread::spawn(move || {
             let begun = Instant::now();
+            let mut was_hooked = false;
             // Relaxed: a flag, which orders nothing.
             while !is_over.load(Ordering::Relaxed) {
                 let at = begun.elapsed();
-                if let Some(bytes) = sample(pid, &program) {
+                if let Some((bytes, is_hooked)) = sample(pid, &program) {
                     let mut series = into.lock().unwrap_or_else(PoisonError::into_inner);
+                    if is_hooked && !was_hooked {
+                        series.clear();
+                    }
+                    was_hooked |= is_hooked;
                     series.push(Sample { at, bytes });
                 }
                 std::thread::park_timeout((at / SHARE).clamp(SHORTEST, LONGEST));
@@ -87,13 +93,15 @@ impl Drop for Sampler {
     }
 }
 
-fn sample(pid: u32, program: &PathBuf) -> Option<u64> {
+/// The bytes that count, and whether there are rings.
+fn sample(pid: u32, program: &PathBuf) -> Option<(u64, bool)> {
     if std::fs::read_link(format!("/proc/{pid}/exe")).ok()? != *program {
         return None;
     }
     let text = std::fs::read(format!("/proc/{pid}/smaps")).ok()?;
     // A process that is about to end has no mappings any more.
-    (!text.is_empty()).then(|| bytes(&String::from_utf8_lossy(&text)))
+    let text = String::from_utf8_lossy(&text);
+    (!text.is_empty()).then(|| (bytes(&text), text.contains(RINGS)))
 }
 
 /// The bytes that count in a text of smaps.

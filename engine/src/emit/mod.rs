@@ -48,7 +48,7 @@
 //! Frame, from RSP: `f.args` rounded up to 8, then T0, T1, RAX, RDX (at exit: the record's position), and with raw words
 //! seven argument and seven result words. `need` = F + 8 (RBP) + 8 (call) + what the callee may use unasked
 //! ([`crate::site::CalleeStack`]): 16 if it checks, its frame + 16 for a leaf, the nosplit limit + 8 otherwise.
-//! `need_g0` = max(need, F + 16 + 4096): g0 cannot grow, and is 8 KiB up to 1.20. What `deep` is for: [`deep`].
+//! `need_g0` = max(need, F + 16 + 4096): g0 cannot grow, and is 8 KiB up to 1.20. What `deep` is for: `emit/deep.rs`.
 //!
 //! Raw words: ABIInternal RAX RBX RCX RDI RSI R8 R9 at entry and exit; ABI0 the first words of the argument area
 //! (`min(7, f.args / 8)`, the rest zero), copied from the frame's own copy at entry and at exit.

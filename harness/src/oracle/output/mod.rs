@@ -3,7 +3,7 @@
 //! Two unhooked runs are enough if all three say the same. Where they differ from each other, more are needed, three to
 //! [`MOST`] in all, until one more brings nothing new; where the hooked one differs from all of them, up to [`SURE`]
 //! ([`Wants`]). Then what varies among them is masked, place by place and each by its class, and the rest is compared
-//! ([`model`]). A difference at a place at which unhooked runs differ from all others as well decides nothing: it is
+//! (`model.rs`). A difference at a place at which unhooked runs differ from all others as well decides nothing: it is
 //! inconclusive.
 //!
 //! Never masked: words of a crash and signals that only the hooked run has, an end that comes before the stop.

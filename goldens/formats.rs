@@ -16,6 +16,7 @@ use gondwana_engine::ring::{Record, decode, layout};
 use gondwana_engine::site::table::{self, Footer, Header, Row, Totals};
 use gondwana_engine::site::{Finder, Refusal, RefusalCode};
 use gondwana_harness::build::Mode;
+use gondwana_harness::calibrate::{render, run as calibrated};
 use gondwana_harness::disturb::call::{Part, Step};
 use gondwana_harness::disturb::case::Disturbed;
 use gondwana_harness::disturb::cell::Answer as Disturbance;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Format> {
         go_std(),
         disturb(),
         disturb_set(),
+        calibration(),
         layouts(),
         release(),
     ]
@@ -600,6 +602,23 @@ fn disturb_set() -> Format {
     let values =
         [&[row][..], &[]].map(|rows| serde_json::to_value(full::Document::new(rows)).unwrap());
     of_schema(full::SCHEMA, "harness/src/disturb/full.rs", &values)
+}
+
+fn calibration() -> Format {
+    let row = calibrated::Row {
+        name: "answer".into(),
+        go: "go1.27.4".into(),
+        harm: Some("a wrong answer".into()),
+        agreed: 1,
+        undecided: 1,
+        diverged: 1,
+        failed: 1,
+        unhooked: 9,
+        seconds: 0.5,
+        wrong: vec!["w".into()],
+    };
+    let value = serde_json::to_value(render::Document::new(&[row])).unwrap();
+    of_schema(render::SCHEMA, "harness/src/calibrate/render.rs", &[value])
 }
 
 fn differences() -> Vec<layouts::Difference> {

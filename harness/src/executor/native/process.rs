@@ -247,9 +247,9 @@ fn act(
     deadline: Instant,
 ) -> Result<(End, Reached, Option<End>), RunError> {
     if let Some(ready) = &scenario.ready
-        && let Some(end) = group.wait_ready(ready, deadline)?
+        && let Some((end, reached)) = group.wait_ready(ready, deadline)?
     {
-        return Ok((end, Reached::Start, None));
+        return Ok((end, reached, None));
     }
     let mut load = None;
     if let Some(line) = &scenario.load {
@@ -308,11 +308,15 @@ impl Group {
         }
     }
 
-    /// `None`: it is ready.
-    fn wait_ready(&mut self, ready: &Ready, deadline: Instant) -> Result<Option<End>, RunError> {
+    /// `None`: it is ready. Else how it ended, and whether it had said that it is ready.
+    fn wait_ready(
+        &mut self,
+        ready: &Ready,
+        deadline: Instant,
+    ) -> Result<Option<(End, Reached)>, RunError> {
         loop {
             let is_ready = match ready {
-                Ready::Text(text) => self.out.contains(text) || self.err.contains(text),
+                Ready::Text(text) => self.has_said(text),
                 Ready::Tcp(port) => {
                     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
                     TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
@@ -322,9 +326,26 @@ impl Group {
                 return Ok(None);
             }
             if let Some(end) = self.poll(deadline)? {
-                return Ok(Some(end));
+                let reached = match ready {
+                    Ready::Text(text) if self.has_said_at_last(text) => Reached::Ready,
+                    _ => Reached::Start,
+                };
+                return Ok(Some((end, reached)));
             }
         }
+    }
+
+    fn has_said(&self, text: &str) -> bool {
+        self.out.contains(text) || self.err.contains(text)
+    }
+
+    /// What it wrote before its end may not have been read yet.
+    fn has_said_at_last(&self, text: &str) -> bool {
+        let by = Instant::now() + LINGER;
+        while !(self.out.is_done() && self.err.is_done()) && Instant::now() < by {
+            std::thread::sleep(POLL);
+        }
+        self.has_said(text)
     }
 
     fn wait(&mut self, deadline: Instant) -> Result<End, RunError> {
@@ -400,7 +421,7 @@ struct Captured {
 /// A thread that empties a pipe.
 struct Capture {
     shared: Arc<(Mutex<Captured>, Condvar)>,
-    _thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Capture {
@@ -421,13 +442,19 @@ impl Capture {
         });
         Self {
             shared,
-            _thread: thread,
+            thread,
         }
     }
 
     fn contains(&self, text: &str) -> bool {
         let captured = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&captured.bytes).contains(text)
+    }
+
+    /// Whether the pipe's end was reached.
+    fn is_done(&self) -> bool {
+        let captured = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        captured.done || self.thread.is_none()
     }
 
     /// Everything up to the pipe's end; what there is if somebody outside the group still holds it at `by`.
@@ -521,6 +548,12 @@ mod tests {
         };
         let early = shell("echo ready; exit 5", &scenario).unwrap();
         assert_eq!((early.end, early.reached), (End::Status(5), Reached::Ready));
+        // Even before anybody has read what it says.
+        let at_once = shell("printf ready; kill -9 $$", &scenario).unwrap();
+        assert_eq!(
+            (at_once.end, at_once.reached),
+            (End::Signal(9), Reached::Ready)
+        );
     }
 
     #[test]

@@ -440,10 +440,7 @@ impl Capture {
                 theirs.1.notify_all();
             })
         });
-        Self {
-            shared,
-            thread,
-        }
+        Self { shared, thread }
     }
 
     fn contains(&self, text: &str) -> bool {

@@ -22,6 +22,8 @@ use crate::oracle::{Answer, Finding};
 const LONG: Duration = Duration::from_secs(1);
 /// The fewest samples that do.
 const MANY: usize = 20;
+/// Unhooked runs with a trend that must be known.
+const TRENDS: usize = 2;
 /// The fewest samples by which the greatest one is known.
 const ENOUGH: usize = 5;
 const LEVEL_SLACK: u64 = 8 << 20;
@@ -53,10 +55,13 @@ pub fn judge(unhooked: &[Finished], hooked: &Finished) -> Judged {
         what: "level of memory".to_owned(),
         answer: level(&series, own),
     }];
-    let trends: Option<Vec<u64>> = series.iter().map(|series| growth(series)).collect();
-    let trend = trends.zip(growth(own));
+    // Where few samples could be taken there is no trend, and another run may have one.
+    let known: Vec<u64> = series.iter().filter_map(|series| growth(series)).collect();
+    let trend = growth(own);
+    let few = trend.is_some() && (1..TRENDS).contains(&known.len());
+    let trend = trend.filter(|_| known.len() >= TRENDS);
     let short = trend.is_none();
-    if let Some((known, found)) = trend {
+    if let Some(found) = trend {
         let answer = trends_agree(&known, found, peak(own));
         findings.push(Finding {
             what: "growth of memory".to_owned(),
@@ -73,7 +78,7 @@ pub fn judge(unhooked: &[Finished], hooked: &Finished) -> Judged {
             peak(own) >> 10,
             own.len()
         ),
-        wants_more: findings.iter().any(|finding| !finding.answer.agrees()),
+        wants_more: few || findings.iter().any(|finding| !finding.answer.agrees()),
         findings,
         short,
     }
@@ -182,6 +187,17 @@ mod tests {
         );
         assert_eq!(answers(&leaking, &leaking), [Answer::Agree, Answer::Agree]);
         assert_eq!(answers(&leaking, &steady), [Answer::Agree, Answer::Agree]);
+    }
+
+    #[test]
+    fn a_run_with_too_few_samples_hides_no_leak() {
+        let steady = run(150, |n| 4 * MIB + n % 7 * 100_000);
+        let unseen = run(5, |_| 4 * MIB);
+        let leaking = run(150, |n| 4 * MIB + n * 30_000);
+        let judged = judge(&[steady.clone(), unseen.clone()], &leaking);
+        assert!(judged.short && judged.wants_more);
+        let judged = judge(&[steady.clone(), unseen, steady], &leaking);
+        assert!(matches!(&judged.findings[1].answer, Answer::Diverge(_)));
     }
 
     #[test]

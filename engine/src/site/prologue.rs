@@ -238,32 +238,21 @@ fn calls_morestack(body: &Body<'_, '_>, tail: LinkAddr) -> Option<Tail> {
         tail.get(),
         DecoderOptions::NONE,
     );
-    for _ in 0..MAX_TAIL {
-        if !decoder.can_decode() {
-            return None;
-        }
-        let instruction = decoder.decode();
-        match instruction.flow_control() {
-            FlowControl::Next if !instruction.is_invalid() => {}
-            FlowControl::Call => {
-                let target = LinkAddr::new(instruction.near_branch_target());
-                let (name, entry) = (body.function_at)(target)?;
-                if entry != target || !name.starts_with("runtime.morestack") {
-                    return None;
-                }
-                return Some(Tail {
-                    grows: name != "runtime.morestackc",
-                    restart: restart(&mut decoder),
-                });
-            }
-            _ => return None,
-        }
+    let call = next_branch(&mut decoder, FlowControl::Call)?;
+    let target = LinkAddr::new(call.near_branch_target());
+    let (name, entry) = (body.function_at)(target)?;
+    if entry != target || !name.starts_with("runtime.morestack") {
+        return None;
     }
-    None
+    Some(Tail {
+        grows: name != "runtime.morestackc",
+        restart: next_branch(&mut decoder, FlowControl::UnconditionalBranch)
+            .map(|jump| LinkAddr::new(jump.near_branch_target())),
+    })
 }
 
-/// Where the code behind the call of morestack jumps.
-fn restart(decoder: &mut Decoder<'_>) -> Option<LinkAddr> {
+/// The next instruction that does not lead to the one behind it, if it is of this kind.
+fn next_branch(decoder: &mut Decoder<'_>, kind: FlowControl) -> Option<Instruction> {
     for _ in 0..MAX_TAIL {
         if !decoder.can_decode() {
             return None;
@@ -271,9 +260,7 @@ fn restart(decoder: &mut Decoder<'_>) -> Option<LinkAddr> {
         let instruction = decoder.decode();
         match instruction.flow_control() {
             FlowControl::Next if !instruction.is_invalid() => {}
-            FlowControl::UnconditionalBranch => {
-                return Some(LinkAddr::new(instruction.near_branch_target()));
-            }
+            found if found == kind => return Some(instruction),
             _ => return None,
         }
     }

@@ -109,6 +109,16 @@ pub fn directory() -> Result<PathBuf> {
     })
 }
 
+/// What a file in the folder of test programs says, as `parse` understands it.
+///
+/// # Errors
+/// When it is not there, or what `parse` says of it, with the file's name.
+pub fn definition<T>(file: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    let file = directory()?.join(file);
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    parse(&text).with_context(|| file.display().to_string())
+}
+
 /// Every test program, in the order of their names.
 ///
 /// # Errors

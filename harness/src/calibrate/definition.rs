@@ -107,10 +107,7 @@ impl Definition {
     /// # Errors
     /// When it is not there or says something that is not understood.
     pub fn read() -> Result<Self> {
-        let file = testbins::directory()?.join(FILE);
-        let text =
-            std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        Self::parse(&text).with_context(|| file.display().to_string())
+        testbins::definition(FILE, Self::parse)
     }
 
     /// The entries of these names; all of them if none is named.

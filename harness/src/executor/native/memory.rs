@@ -100,12 +100,11 @@ fn sample(pid: u32, program: &PathBuf) -> Option<(u64, bool)> {
     }
     let text = std::fs::read(format!("/proc/{pid}/smaps")).ok()?;
     // A process that is about to end has no mappings any more.
-    let text = String::from_utf8_lossy(&text);
-    (!text.is_empty()).then(|| (bytes(&text), text.contains(RINGS)))
+    (!text.is_empty()).then(|| bytes(&String::from_utf8_lossy(&text)))
 }
 
-/// The bytes that count in a text of smaps.
-fn bytes(smaps: &str) -> u64 {
+/// The bytes that count in a text of smaps, and whether there are rings.
+fn bytes(smaps: &str) -> (u64, bool) {
     let is_hooked = smaps.contains(RINGS);
     let mut total = 0u64;
     let mut mapping = Mapping::default();
@@ -138,7 +137,7 @@ fn bytes(smaps: &str) -> u64 {
             total = total.saturating_add(kib.unwrap_or(0).saturating_mul(1024));
         }
     }
-    total
+    (total, is_hooked)
 }
 
 #[derive(Default)]
@@ -207,12 +206,12 @@ Anonymous: 12 kB
 
     #[test]
     fn own_mappings_and_code_are_left_out() {
-        assert_eq!(bytes(SMAPS), (40 + 2000 + 8 + 4 + 12) * 1024);
+        assert_eq!(bytes(SMAPS), ((40 + 2000 + 8 + 4 + 12) * 1024, true));
         // Without rings nothing is gondwana's: what lies behind code is the program's.
         let unhooked = SMAPS.replace("gondwana-rings", "x");
         assert_eq!(
             bytes(&unhooked),
-            (40 + 60 + 2000 + 8 + 5000 + 4 + 12) * 1024
+            ((40 + 60 + 2000 + 8 + 5000 + 4 + 12) * 1024, false)
         );
     }
 

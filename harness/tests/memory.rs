@@ -8,15 +8,26 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use gondwana_engine::event::{Header, Stream};
-use gondwana_harness::build::{Builder, Mode};
+use gondwana_harness::build::{Builder, Mode, Source};
 use gondwana_harness::executor::native::hooked::wait_for_end;
 use gondwana_harness::toolchain::{Toolchains, chosen};
 
 const EVERYDAY: [&str; 2] = ["1.9", "1.27"];
 const MIB: u64 = 1 << 20;
 
+/// The program `threads`; `locked` is the same with another `prepare`.
+fn sources(name: &str) -> Source {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    let mut source = Source::read(&programs.join("threads")).unwrap();
+    for (path, text) in &mut source.files {
+        if path.ends_with("/prepare.go") {
+            *text = std::fs::read(programs.join(name).join("prepare.go")).unwrap();
+        }
+    }
+    source
+}
+
 fn programs(name: &str) -> Vec<(String, PathBuf)> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
     let toolchains = Toolchains::open().unwrap();
     let builder = Builder::open().unwrap();
     chosen(&EVERYDAY)
@@ -24,7 +35,7 @@ fn programs(name: &str) -> Vec<(String, PathBuf)> {
         .into_iter()
         .map(|version| {
             let toolchain = toolchains.get_version(version).unwrap();
-            let program = builder.build(&toolchain, &source.join(name), Mode::Static);
+            let program = builder.build_source(&toolchain, &sources(name), Mode::Static);
             (version.to_string(), program.unwrap())
         })
         .collect()

@@ -1,3 +1,5 @@
+// For `threads`: locks all memory of the process, present and future, before it does anything else.
+
 package main
 
 import "syscall"

@@ -129,6 +129,11 @@ pub(super) const BUILD_INFO_INLINE: Release = Release::new(18, 0);
 /// (`GOEXPERIMENT=noregabi`, `internal/goexperiment/flags.go`).
 pub(crate) const ABI_IS_CHOSEN: std::ops::Range<Release> = Release::new(17, 0)..Release::new(18, 0);
 
+/// The releases whose linker takes `runtime.end` from the end of the data segment. Before them, where another linker has the
+/// last word, `.tbss` counts as the last section of that segment, and `end` lies near its start
+/// (`cmd/link/internal/ld/data.go`, `address`).
+pub(crate) const END_IS_LAST: std::ops::RangeFrom<Release> = Release::new(6, 0)..;
+
 /// The releases whose look-up of functions may start behind the one that is looked for, and goes back
 /// (`runtime/symtab.go`, `findfunc`).
 pub(crate) const LOOKS_BACK: std::ops::Range<Release> = Release::new(8, 0)..Release::new(18, 0);

@@ -3,7 +3,7 @@
 
 use super::{Claim, unproven};
 use crate::addr::LinkAddr;
-use crate::golang::tables::{LOOKS_BACK, MODULEDATA, PC_HEADER};
+use crate::golang::tables::{END_IS_LAST, LOOKS_BACK, MODULEDATA, PC_HEADER};
 use crate::image::Image;
 use crate::image::error::ImageError;
 use crate::image::read::{u8_at, u32_at};
@@ -80,7 +80,8 @@ pub(super) fn words(image: &Image<'_>, claim: &Claim) -> Result<(), ImageError> 
         };
         let inside = below >= start.get() && above <= end.get();
         // Without coverage both counters are where other data ends, or null.
-        if below > above || !(inside || below == 0) {
+        let ordered = below <= above || high == "end" && !END_IS_LAST.contains(&claim.release);
+        if !ordered || !(inside || below == 0) {
             let found = format!("moduledata.{low} = {below:#x}, moduledata.{high} = {above:#x}");
             return Err(unproven(at, found, "addresses of the program, in order"));
         }

@@ -13,11 +13,11 @@ use gondwana_engine::event::{ExitStatus, Stream};
 use gondwana_engine::golang::GoVersion;
 use gondwana_engine::image::testing::{Synthetic, SyntheticFunction};
 use gondwana_engine::image::{Image, ImageErrorCode};
-use gondwana_engine::inject::FailureCode;
+use gondwana_engine::inject::{FailureCode, agent};
 
 const GONDWANA: &str = env!("CARGO_BIN_EXE_gondwana");
 
-/// A directory for one test, whose name stands on the agent's command line.
+/// A directory for one test, whose name stands in the agent's environment.
 struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -36,6 +36,7 @@ impl Scratch {
     fn run_with(&self, options: &[&str], program: &[&str]) -> Command {
         let mut command = Command::new(GONDWANA);
         command
+            .env("GONDWANA_TEST", self.0.path())
             .args(["run", "--hook", "main.*", "--out"])
             .arg(self.stream_path())
             .args(options)
@@ -68,17 +69,25 @@ impl Scratch {
         }
     }
 
-    /// Processes other than `program` that have this directory on their command line.
+    /// Agents of programs that were started in this directory, or that write a stream in it.
     fn agents(&self, program: u32) -> Vec<u32> {
         let name = self.0.path().as_os_str().as_encoded_bytes();
+        let is_ours = |pid: u32| {
+            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+            let mut files = files.into_iter().flatten().flatten();
+            comm.trim_end() == agent::NAME
+                && (environ.windows(name.len()).any(|part| part == name)
+                    || files.any(|file| {
+                        std::fs::read_link(file.path())
+                            .is_ok_and(|path| path.starts_with(self.0.path()))
+                    }))
+        };
         std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&pid: &u32| {
-                pid != program
-                    && std::fs::read(format!("/proc/{pid}/cmdline"))
-                        .is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
-            })
+            .filter(|&pid: &u32| pid != program && is_ours(pid))
             .collect()
     }
 

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use gondwana_engine::event::{self, Stream};
+use gondwana_engine::inject::agent;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::toolchain::{Toolchains, chosen};
 use nix::sys::signal::{Signal, kill};
@@ -44,6 +45,7 @@ impl Scratch {
     fn hooked(&self, program: &Path, options: &[&str], args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gondwana-harness"));
         command
+            .env("GONDWANA_TEST", self.0.path())
             .args([
                 "__run",
                 "--hook",
@@ -65,14 +67,22 @@ impl Scratch {
 
     fn agents(&self, program: u32) -> Vec<u32> {
         let name = self.0.path().as_os_str().as_encoded_bytes();
+        let is_ours = |pid: u32| {
+            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+            let mut files = files.into_iter().flatten().flatten();
+            comm.trim_end() == agent::NAME
+                && (environ.windows(name.len()).any(|part| part == name)
+                    || files.any(|file| {
+                        std::fs::read_link(file.path())
+                            .is_ok_and(|path| path.starts_with(self.0.path()))
+                    }))
+        };
         std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&pid: &u32| {
-                pid != program
-                    && std::fs::read(format!("/proc/{pid}/cmdline"))
-                        .is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
-            })
+            .filter(|&pid: &u32| pid != program && is_ours(pid))
             .collect()
     }
 

@@ -20,9 +20,11 @@ use crate::event::{
     VERSION,
 };
 use crate::os::process::{self, Exit, PidFd};
-use crate::os::{Pid, clock, limits, spawn};
+use crate::os::{Pid, clock, limits, memory, spawn};
 use crate::ring::{Reader, Span, Totals};
 
+/// Name of the agent's process; its arguments are this and the program's process id.
+pub const NAME: &str = "gondwana-agent";
 /// Exit status of a program that was to be hooked at all costs.
 pub const NOT_HOOKED: u8 = 125;
 /// The counter's frequency is measured for so long at least.
@@ -30,13 +32,15 @@ const MEASURE: Duration = Duration::from_millis(20);
 /// So long a process may take to end whose memory is gone already.
 const ENDING: Duration = Duration::from_secs(1);
 /// Longest pause between two looks at the rings.
-const IDLE: Duration = Duration::from_millis(1);
-/// Pause between two looks at the rings while records come in.
+const IDLE: Duration = Duration::from_millis(24);
+/// Shortest pause between two looks at the rings.
 const BUSY: Duration = Duration::from_micros(100);
+/// Pauses are made so long that the fullest ring comes to be filled to this part: one in so many.
+const FILLED: u64 = 8;
 /// Lines become visible when nothing has come in for so long.
-const FLUSH: Duration = Duration::from_millis(100);
-/// Spans that may wait in memory to be written: 64 MiB of them.
-const MAX_WAITING: usize = 1 << 20;
+const FLUSH: Duration = Duration::from_millis(10);
+/// Spans that may wait in memory to be written: some 20 MiB.
+const MAX_WAITING: usize = 1 << 18;
 
 /// Where the stream goes.
 #[derive(Debug)]
@@ -105,6 +109,8 @@ pub fn run(mut task: Task, traced: impl FnOnce(Result<()>)) {
     };
     match result {
         Ok(reader) => {
+            // Planning took much more than reading will.
+            memory::give_back();
             // Nothing will go wrong that the program's user must know: release the terminal or pipe.
             task.complaints = None;
             if let Ok(file) = output {
@@ -341,32 +347,33 @@ fn record(
         // Made in here: whichever way this ends, the writer sees the end of the queue.
         let (batches, queue) = mpsc::channel::<Vec<Span>>();
         let writer = scope.spawn(move || write(file, known, began, handle, &queue, waiting));
+        let mut pause = BUSY;
+        let mut ended = handle.wait_end(Duration::ZERO)?;
         loop {
             // What does not fit in memory stays in the rings, and is lost and counted when these are full.
-            if waiting.load(Ordering::Relaxed) > MAX_WAITING {
+            if waiting.load(Ordering::Relaxed) > MAX_WAITING && !writer.is_finished() {
                 std::thread::sleep(BUSY);
                 continue;
             }
-            // Before the look: records of a process that has ended are all there.
-            let ended = handle.wait_end(Duration::ZERO)?;
             let mut batch = Vec::new();
             let drained = if ended {
                 reader.finish(|span| batch.push(span))
             } else {
                 reader.drain(|span| batch.push(span))
             };
-            waiting.fetch_add(batch.len(), Ordering::Relaxed);
-            if !batch.is_empty() && batches.send(batch).is_err() {
-                // The writer has failed and says why.
+            if !batch.is_empty() {
+                waiting.fetch_add(batch.len(), Ordering::Relaxed);
+                if batches.send(batch).is_err() {
+                    // The writer has failed and says why.
+                    break;
+                }
+            }
+            if ended {
                 break;
             }
-            match drained.fullest {
-                _ if ended => break,
-                0 => drop(handle.wait_end(IDLE)?),
-                1..1024 => std::thread::sleep(BUSY),
-                // A ring that is filling fast is looked at again at once.
-                _ => {}
-            }
+            pause = next_pause(pause, drained.fullest, reader.slots());
+            // Known before the next look: records of a process that has ended are all there then.
+            ended = handle.wait_end(pause)?;
         }
         drop(batches);
         let writer = writer.join();
@@ -383,6 +390,25 @@ fn record(
         totals.spans.truncate(hooks);
         writer.end(End::new(totals, exit, Some(anchor)))
     })
+}
+
+/// How long to wait for the next look at rings of so many slots, after one that found so many records in the fullest and came
+/// after `pause`. A ring that is filling fast is looked at again at once.
+fn next_pause(pause: Duration, fullest: u64, slots: u64) -> Duration {
+    let aim = slots / FILLED;
+    if fullest > 2 * aim {
+        return Duration::ZERO;
+    }
+    let pause = pause.max(BUSY);
+    // As it has been filled so far, it comes to this.
+    let filled = u32::try_from(aim / fullest.max(1)).unwrap_or(u32::MAX);
+    let longer = pause.saturating_mul(2);
+    let next = if fullest > aim {
+        pause / 2
+    } else {
+        longer.min(pause.saturating_mul(filled))
+    };
+    next.clamp(BUSY, IDLE)
 }
 
 /// Writes header and spans until no more come.
@@ -406,7 +432,13 @@ fn write(
     let mut writer = StreamWriter::new(file, &header)?;
     let mut pending = false;
     loop {
-        match queue.recv_timeout(FLUSH) {
+        let received = if pending {
+            queue.recv_timeout(FLUSH)
+        } else {
+            // Nothing to be made visible: nothing to wake up for.
+            queue.recv().map_err(mpsc::RecvTimeoutError::from)
+        };
+        match received {
             Ok(batch) => {
                 for span in &batch {
                     writer.span(&SpanLine::new(span, &time))?;
@@ -493,7 +525,43 @@ pub(super) fn kept(task: &Task) -> Vec<std::os::fd::BorrowedFd<'_>> {
 /// Frees the agent of what it has inherited.
 pub(super) fn settle(task: &Task, also: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
     spawn::ignore_termination();
+    // Neither is needed by what follows.
+    let _ = spawn::rename(NAME, &format!("{NAME} {}", task.pid));
+    let _ = spawn::go_first_without_memory();
     let mut keep = kept(task);
     keep.extend_from_slice(also);
     spawn::drop_descriptors(&keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_follow_what_comes_in() {
+        let mut pause = BUSY;
+        for _ in 0..10 {
+            pause = next_pause(pause, 0, 4096);
+        }
+        assert_eq!(pause, IDLE);
+        // Now and then a call is no reason to look more often, a burst is.
+        assert_eq!(next_pause(pause, 20, 4096), IDLE);
+        assert_eq!(next_pause(pause, 600, 4096), IDLE / 2);
+        assert_eq!(next_pause(pause, 1025, 4096), Duration::ZERO);
+        assert_eq!(next_pause(Duration::ZERO, 0, 4096), 2 * BUSY);
+        // What comes in steadily is taken at an eighth of a ring.
+        let per_second = 1_000_000.0;
+        let mut pause = BUSY;
+        for _ in 0..20 {
+            pause = next_pause(pause, (pause.as_secs_f64() * per_second) as u64, 4096);
+        }
+        assert!(
+            pause > Duration::from_micros(200) && pause < Duration::from_millis(1),
+            "{pause:?}"
+        );
+        // Rings of four slots.
+        for fullest in 0..4 {
+            assert!(next_pause(BUSY, fullest, 4) <= IDLE);
+        }
+    }
 }

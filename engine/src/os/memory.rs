@@ -7,6 +7,15 @@ use std::os::unix::fs::FileExt;
 use super::process::Pid;
 use crate::addr::RunAddr;
 
+/// Gives the kernel back what this process has freed.
+pub fn give_back() {
+    // SAFETY: touches only memory that the allocator has free, under its own lock.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// An open `/proc/PID/mem`. Opened after execve: the file belongs to one address space and reads nothing of the next.
 #[derive(Debug)]
 pub struct ProcessMemory(File);

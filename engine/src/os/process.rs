@@ -109,6 +109,15 @@ pub fn start_time(pid: Pid) -> io::Result<u64> {
         .ok_or_else(|| invalid(format!("/proc/{pid}/stat has no start time")))
 }
 
+/// First and one past the last byte of the arguments, in the memory of a process of the same user.
+pub fn arguments(pid: Pid) -> io::Result<(RunAddr, RunAddr)> {
+    let fields = stat(pid)?;
+    let field = |number: usize| fields.get(number - 3)?.parse().ok().map(RunAddr::new);
+    field(48)
+        .zip(field(49))
+        .ok_or_else(|| invalid(format!("/proc/{pid}/stat does not say where arguments are")))
+}
+
 /// Where the heap that brk(2) grows begins.
 pub fn heap_start(pid: Pid) -> io::Result<RunAddr> {
     stat(pid)?

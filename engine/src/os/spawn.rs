@@ -97,12 +97,48 @@ pub fn allow_tracer(tracer: Pid) {
     unsafe { libc::prctl(libc::PR_SET_PTRACER, tracer) };
 }
 
-/// Ignores the signals by which terminals and service managers end whole groups: the grandchild ends with the program.
+/// Ignores the signals by which terminals and service managers end whole groups: the grandchild ends with the program. And
+/// the one for a file that has become too large: the write fails.
 pub fn ignore_termination() {
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+    let signals = [
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGHUP,
+        libc::SIGQUIT,
+        libc::SIGXFSZ,
+    ];
+    for signal in signals {
         // SAFETY: SIG_IGN installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
+}
+
+/// Gives this process a name of its own, in place of its file's, and `title` in place of its arguments, as far as there is
+/// room: what is looked for by the arguments that this process was started with (`pgrep -f`) is another one.
+///
+/// They are overwritten: what reads them afterwards through [`std::env::args`] finds the title.
+pub fn rename(name: &str, title: &str) -> io::Result<()> {
+    std::fs::write("/proc/self/comm", name)?;
+    let (start, end) = super::process::arguments(Pid::this())?;
+    let length = end.offset_from(start).unwrap_or(0);
+    let mut area = vec![0; usize::try_from(length).unwrap_or(0)];
+    // A last byte other than zero says that the arguments are a title, which ends at its zero (Linux, fs/proc/base.c,
+    // get_mm_cmdline).
+    let Some((last, room)) = area.split_last_mut() else {
+        return Ok(());
+    };
+    *last = b' ';
+    // The title's own zero stays.
+    let room = room.len().saturating_sub(1).min(title.len());
+    for (to, from) in area.iter_mut().zip(title.bytes().take(room)) {
+        *to = from;
+    }
+    super::ProcessMemory::open(Pid::this())?.write(start, &area)
+}
+
+/// Has the kernel end this process first when memory runs out.
+pub fn go_first_without_memory() -> io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", "1000")
 }
 
 /// A second descriptor for what `fd` names, closed on execve, not below 3.

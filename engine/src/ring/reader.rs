@@ -100,13 +100,19 @@ impl Reader {
         Ok(copy)
     }
 
+    /// Records that a ring has room for.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        self.geometry.slots.into()
+    }
+
     /// Hands out finished spans: all of them but, most of the time, those of a ring far above the ones used so far.
     pub fn drain(&mut self, sink: impl FnMut(Span)) -> Drained {
         self.looks = self.looks.wrapping_add(1);
-        let own = self.exists.iter().take(self.geometry.rings as usize);
-        let used = (0..).zip(own).filter(|&(_, &exists)| exists).last();
-        let likely = used.map_or(0, |(ring, _)| ring + 1) + AHEAD;
-        let likely = likely.min(self.geometry.rings);
+        let own = self.exists.get(..self.geometry.rings as usize);
+        let used = own.and_then(|own| own.iter().rposition(|&exists| exists));
+        let used = used.map_or(0, |ring| ring as u32 + 1);
+        let likely = (used + AHEAD).min(self.geometry.rings);
         let all = self.looks.is_multiple_of(ALL);
         self.drain_below(if all { self.geometry.rings } else { likely }, sink)
     }

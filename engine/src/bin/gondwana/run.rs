@@ -14,8 +14,8 @@ use super::size;
 ///
 /// The program takes the place of this command: it has its process id, parent, terminal, descriptors, signals and exit
 /// status. The agent that hooks it and writes the stream is a process of its own, which ends with it, and a child of it only
-/// if the program is PID 1 of its namespace, which inherits orphans; killing the agent leaves the program healthy. If the
-/// program cannot be hooked it runs unhooked, after one line on standard error.
+/// if the program is PID 1 of its namespace, which inherits orphans; it is called `gondwana-agent PID`, and killing it leaves the
+/// program healthy. If the program cannot be hooked it runs unhooked, after one line on standard error.
 ///
 /// A function that the compiler inlined into its callers is not seen there: `gondwana funcs`, and the stream's header,
 /// count the copies.

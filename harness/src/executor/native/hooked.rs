@@ -1,7 +1,7 @@
 //! A program and hook patterns -> the command that runs it hooked, and its whole stream.
 //!
 //! The agent that writes the stream belongs to no process group of ours: it ends by itself shortly after the program.
-//! One that does not is found by the stream's path in its command line, and killed.
+//! One that does not is found by the stream, which it has open, and killed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use gondwana_engine::inject::agent;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -144,21 +145,25 @@ fn is_complete(stream: &Path) -> io::Result<bool> {
     Ok(start.is_some_and(|start| lines.get(start..).is_some_and(|line| line.starts_with(END))))
 }
 
-/// Processes that have the stream's path among their arguments.
+/// Agents that have the stream open.
 fn agents(stream: &Path) -> Vec<Pid> {
-    let wanted = stream.as_os_str().as_encoded_bytes();
-    let Ok(entries) = std::fs::read_dir("/proc") else {
+    let (Ok(entries), Ok(wanted)) = (std::fs::read_dir("/proc"), stream.canonicalize()) else {
         return Vec::new();
+    };
+    let is_agent = |pid: &i32| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        comm.trim_end() == agent::NAME
+            && files
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == wanted))
     };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id().cast_signed())
-        .filter(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|&byte| byte == 0)
-                .any(|argument| argument == wanted)
-        })
+        .filter(is_agent)
         .map(Pid::from_raw)
         .collect()
 }
@@ -188,16 +193,18 @@ mod tests {
     fn an_agent_that_hangs_is_killed() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("stream");
-        let mut agent = Command::new("/bin/sh")
-            .arg("-c")
-            .arg("sleep 60; :")
-            .arg(&file)
+        // Something else by that name.
+        let program = dir.path().join(agent::NAME);
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut hanging = Command::new(program)
+            .arg("60")
+            .stdout(File::create(&file).unwrap())
             .spawn()
             .unwrap();
         while agents(&file).is_empty() {
             std::thread::sleep(POLL);
         }
         assert!(!wait_for_end(&file, Duration::from_millis(20)));
-        assert!(!agent.wait().unwrap().success());
+        assert!(!hanging.wait().unwrap().success());
     }
 }

@@ -130,7 +130,10 @@ fn a_call_becomes_a_line_soon_whenever_it_comes() {
     took.sort();
     println!("from call to line: {took:?}");
     // 50 ms on a machine with time to spare; the tests beside this one keep all processors busy.
-    assert!(took[took.len() / 2] < Duration::from_millis(500), "{took:?}");
+    assert!(
+        took[took.len() / 2] < Duration::from_millis(500),
+        "{took:?}"
+    );
     program.end();
 }
 

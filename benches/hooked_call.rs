@@ -15,10 +15,11 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use criterion::Criterion;
+use gondwana_engine::agent::{Destination, Launch, launch};
 use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
-use gondwana_engine::inject::{Destination, Launch, launch};
+
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::testbins;

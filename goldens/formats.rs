@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use gondwana_engine::addr::{LinkAddr, RunAddr};
-use gondwana_engine::event::{self, StreamWriter};
+use gondwana_engine::event;
+use gondwana_engine::export::{Sink as _, ndjson};
 use gondwana_engine::golang::{Abi, GoVersion, PreRelease};
 use gondwana_engine::image::Image;
 use gondwana_engine::plan::{Document, SCHEMA as PLAN};
@@ -70,8 +71,6 @@ fn of_schema(schema: &'static str, stands_in: &'static str, values: &[Value]) ->
 fn stream() -> Format {
     let anchor = event::Anchor { tsc: 1, unix_ns: 1 };
     let header = event::Header {
-        schema: event::SCHEMA.into(),
-        version: event::VERSION,
         hooked: true,
         reason: Some(event::Reason {
             code: "c".into(),
@@ -130,8 +129,8 @@ fn stream() -> Format {
             invariant: true,
         }),
     };
-    let span = event::SpanLine {
-        span: 0,
+    let span = event::Call {
+        hook: 0,
         start: 1,
         dur: 1,
         g: 1,
@@ -161,27 +160,77 @@ fn stream() -> Format {
         Some(event::ExitStatus::Code(0)),
         Some(event::ExitStatus::Signal(9)),
     ];
-    let mut lines = [Vec::new(), Vec::new(), Vec::new()];
-    for exit in exits {
-        let mut bytes = Vec::new();
-        let mut writer = StreamWriter::new(&mut bytes, &header).unwrap();
-        writer.span(&span).unwrap();
-        writer.end(end(exit)).unwrap();
-        for (line, kind) in bytes.split(|&byte| byte == b'\n').zip(&mut lines) {
-            kind.push(serde_json::from_slice::<Value>(line).unwrap());
+    let moment = event::Moment {
+        hook: 0,
+        time: 1,
+        g: 1,
+        tid: 1,
+        m: 0,
+        depth: 8,
+    };
+    let gap = event::Gap {
+        from: 1,
+        to: 1,
+        why: "w".into(),
+    };
+    let totals = event::Totals {
+        time: 1,
+        entered: [(0, 1)].into(),
+        spans: [(0, 1)].into(),
+        lost: 1,
+        skipped: event::Skipped {
+            no_room: 1,
+            ..event::Skipped::default()
+        },
+        unread: 1,
+        malformed: 1,
+    };
+    let few = event::Totals {
+        time: 1,
+        ..event::Totals::default()
+    };
+    let part = event::Part {
+        number: 1,
+        next: "n".into(),
+    };
+    let mut kinds = vec![
+        event::Kind::Span(span),
+        event::Kind::Enter(moment.clone()),
+        event::Kind::Exit(moment.clone()),
+        event::Kind::Unwound(moment),
+        event::Kind::Gap(gap),
+        event::Kind::Totals(totals),
+        event::Kind::Totals(few),
+        event::Kind::Part(part),
+    ];
+    kinds.extend(exits.map(|exit| event::Kind::End(end(exit))));
+    let mut bytes = Vec::new();
+    let mut writer = ndjson::Writer::new(&mut bytes, &header).unwrap();
+    for kind in kinds {
+        for pid in [None, Some(1)] {
+            let kind = kind.clone();
+            writer.event(&event::Event { pid, kind }).unwrap();
         }
     }
-    let [headers, spans, ends] = lines;
+    writer.flush().unwrap();
+    drop(writer);
+    let mut shapes: Vec<(String, Vec<Value>)> = Vec::new();
+    for line in String::from_utf8(bytes).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let kind = line["kind"].as_str().unwrap().to_owned();
+        match shapes.iter_mut().find(|(name, _)| *name == kind) {
+            Some((_, lines)) => lines.push(line),
+            None => shapes.push((kind, vec![line])),
+        }
+    }
+    let shapes = shapes
+        .iter()
+        .map(|(kind, lines)| format!("{kind}\n{}", shape(lines)));
     Format {
-        name: event::SCHEMA,
-        version: event::VERSION.to_string(),
+        name: ndjson::SCHEMA,
+        version: ndjson::VERSION.to_owned(),
         stands_in: "engine/src/event/model.rs",
-        shape: format!(
-            "first line\n{}\nspan\n{}\nlast line\n{}",
-            shape(&headers),
-            shape(&spans),
-            shape(&ends)
-        ),
+        shape: shapes.collect::<Vec<_>>().join("\n"),
     }
 }
 

@@ -19,14 +19,20 @@
 //! | [`plan`] | everything that will be written, as inert data |
 //! | [`verify`] | `Plan` -> [`verify::VerifiedPlan`], sharing no logic with the generator |
 //! | [`ring`] | the shared-memory rings |
-//! | [`event`] | records -> the monitoring stream |
+//! | [`event`] | what a hooked program told, as data |
+//! | [`export`] | events -> the forms that others read |
 //! | [`os`] | typed system calls |
 //! | [`inspect`] | a file or a process -> what it is, for people and as JSON |
 //! | [`inject`] | stop, check, write, resume, undo |
+//! | [`collect`] | shared memory -> events, until the process ends |
+//! | [`agent`] | all of these, beside a program |
 
 pub mod addr;
+pub mod agent;
+pub mod collect;
 pub mod emit;
 pub mod event;
+pub mod export;
 pub mod golang;
 pub mod image;
 pub mod inject;

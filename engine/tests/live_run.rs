@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use gondwana_engine::event::{ExitStatus, Stream};
+use gondwana_engine::agent;
+use gondwana_engine::event::ExitStatus;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_engine::golang::GoVersion;
 use gondwana_engine::image::testing::{Synthetic, SyntheticFunction};
 use gondwana_engine::image::{Image, ImageErrorCode};
-use gondwana_engine::inject::{FailureCode, agent};
+use gondwana_engine::inject::FailureCode;
 
 const GONDWANA: &str = env!("CARGO_BIN_EXE_gondwana");
 

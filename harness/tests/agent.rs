@@ -2,11 +2,14 @@
 //!
 //! `GONDWANA_GO=1.5,1.21.13` chooses the versions, `GONDWANA_GO=all` takes every minor version's last patch.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gondwana_engine::event::{Kind, Totals};
+use gondwana_engine::export::ndjson;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::executor::native::hooked::wait_for_end;
 use gondwana_harness::toolchain::{Toolchains, chosen};
@@ -135,6 +138,42 @@ fn a_call_becomes_a_line_soon_whenever_it_comes() {
         "{took:?}"
     );
     program.end();
+}
+
+#[test]
+fn counts_are_known_while_the_program_runs_and_outlive_the_agent() {
+    let mut program = Program::start();
+    for _ in 0..3 {
+        program.call();
+    }
+    let totals = || -> Vec<Totals> {
+        let file = BufReader::new(File::open(program.stream()).unwrap());
+        let events = ndjson::Reader::new(file).into_iter().flatten();
+        let kinds = events.filter_map(|event| Some(event.ok()?.kind));
+        kinds
+            .filter_map(|kind| match kind {
+                Kind::Totals(totals) => Some(totals),
+                _ => None,
+            })
+            .collect()
+    };
+    let began = Instant::now();
+    while totals().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no totals");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let killed = Command::new("kill")
+        .args(["-KILL", &program.agent().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let [found] = totals().try_into().unwrap();
+    assert_eq!(
+        (&found.entered, &found.spans),
+        (&[(0, 3)].into(), &[(0, 3)].into())
+    );
+    assert_eq!((found.lost, found.unread), (0, 0));
+    drop(program.input);
+    assert!(program.child.wait().unwrap().success());
 }
 
 #[test]

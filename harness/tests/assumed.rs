@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gondwana_engine::addr::LinkAddr;
-use gondwana_engine::event::Stream;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_engine::golang::GoVersion;
 use gondwana_engine::image::{Image, ImageErrorCode};
 use gondwana_engine::site::Finder;

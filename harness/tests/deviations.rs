@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use gondwana_engine::event::Stream;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_engine::golang::{Deviation, GoVersion};
 use gondwana_harness::build::{Builder, Mode, Source};
 use gondwana_harness::executor::native::hooked::{self, Agent};

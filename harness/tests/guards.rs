@@ -17,13 +17,14 @@ use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use gondwana_engine::event::Stream;
+use gondwana_engine::agent::{Destination, Launch, launch_changed};
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_engine::golang::{Facts, GoVersion};
 use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::change::Change;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
-use gondwana_engine::inject::{Destination, Failure, FailureCode, Launch, launch_changed};
+use gondwana_engine::inject::{Failure, FailureCode};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::testbins::{self, Case};

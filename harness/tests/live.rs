@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use gondwana_engine::event::{self, Stream};
-use gondwana_engine::inject::agent;
+use gondwana_engine::agent;
+use gondwana_engine::event;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::toolchain::{Toolchains, chosen};
 use nix::sys::signal::{Signal, kill};
@@ -165,7 +166,7 @@ fn hooks_see_every_call_and_leave_no_descriptor() {
         let found = stream
             .spans
             .iter()
-            .filter(|span| span.span as usize == work)
+            .filter(|span| span.hook as usize == work)
             .count();
         assert_eq!(found, 1000);
     }

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use gondwana_engine::event::{End as StreamEnd, Hook, Line, StreamReader};
+use gondwana_engine::event::{End as StreamEnd, Hook, Kind};
+use gondwana_engine::export::ndjson;
 use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
@@ -133,14 +134,15 @@ struct Normal {
 
 impl Normal {
     fn read(stream: &[u8]) -> Self {
-        let reader = StreamReader::new(BufReader::new(stream)).unwrap();
+        let reader = ndjson::Reader::new(BufReader::new(stream)).unwrap();
         let header = reader.header.clone();
         assert!(header.hooked);
         let (mut spans, mut ends) = (BTreeMap::new(), Vec::new());
         for line in reader {
-            match line.unwrap() {
-                Line::Span(span) => *spans.entry((span.span, span.depth)).or_default() += 1,
-                Line::End(end) => ends.push(end),
+            match line.unwrap().kind {
+                Kind::Span(span) => *spans.entry((span.hook, span.depth)).or_default() += 1,
+                Kind::End(end) => ends.push(end),
+                other => panic!("{other:?}"),
             }
         }
         let mut end = ends.pop().unwrap();

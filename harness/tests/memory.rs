@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use gondwana_engine::event::{Header, Stream};
+use gondwana_engine::event::Header;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_harness::build::{Builder, Mode, Source};
 use gondwana_harness::executor::native::hooked::wait_for_end;
 use gondwana_harness::toolchain::{Toolchains, chosen};

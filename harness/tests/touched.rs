@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use gondwana_engine::event::Stream;
+use gondwana_engine::export::ndjson::Stream;
 use gondwana_engine::golang::GoVersion;
 use gondwana_engine::image::{Image, ImageErrorCode};
 use gondwana_engine::site::{Finder, RefusalCode, admit};

@@ -10,7 +10,6 @@ use super::model::Anchor;
 
 /// The line.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Clock {
     /// A point on it.
     pub anchor: Anchor,

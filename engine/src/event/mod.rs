@@ -1,17 +1,13 @@
-//! Records -> the monitoring stream, and back: newline-delimited JSON, described in `engine/docs/STREAM.md`.
+//! What a hooked program told, as data that no written form shapes.
 //!
-//! [`model`] holds the lines as data, [`mod@write`] writes them, [`read`] reads any bytes back, [`clock`] turns time stamps
-//! into time. Knows neither processes nor images; imports only [`crate::addr`] and the records of [`crate::ring`].
+//! [`model`] holds what a stream says, [`clock`] turns time stamps into time. How it is written is [`crate::export`]'s.
+//! Knows neither processes nor images; imports only [`crate::addr`] and the records of [`crate::ring`].
 
 pub mod clock;
 pub mod model;
-pub mod read;
-pub mod write;
 
 pub use clock::Clock;
 pub use model::{
-    Anchor, End, ExitStatus, Header, Hook, Host, Memory, Process, Program, Reason, Refused, SCHEMA,
-    Skipped, SpanLine, Unmatched, VERSION,
+    Anchor, Call, End, Event, ExitStatus, Gap, Header, Hook, Host, Kind, Memory, Moment, Part,
+    Process, Program, Reason, Refused, Skipped, Totals, Unmatched,
 };
-pub use read::{Line, ReadError, Stream, StreamReader};
-pub use write::StreamWriter;

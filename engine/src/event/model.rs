@@ -1,4 +1,4 @@
-//! The lines of a stream, as data. Every change here changes [`VERSION`], `engine/docs/STREAM.md` and the golden.
+//! What a stream says, as data: what it begins with, and what comes after. Names of fields are those of each written form.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use crate::addr::RunAddr;
-use crate::ring::{Span, Totals};
+use crate::ring::{self, Span};
 
-/// Name of the schema, in every header.
-pub const SCHEMA: &str = "gondwana.stream";
-/// Version of the schema; a reader reads its own only.
-pub const VERSION: u32 = 3;
-
-/// The first line.
+/// What a stream begins with: a process, and what is hooked in it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// [`VERSION`].
-    pub version: u32,
     /// Whether the program runs hooked.
     pub hooked: bool,
     /// If not, why.
@@ -52,7 +42,6 @@ pub struct Header {
 
 /// Why a program runs unhooked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Reason {
     /// Stable code.
     pub code: String,
@@ -62,7 +51,6 @@ pub struct Reason {
 
 /// The machine.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Host {
     /// Its name.
     pub name: String,
@@ -72,7 +60,6 @@ pub struct Host {
 
 /// The process.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Process {
     /// Its id.
     pub pid: i32,
@@ -84,7 +71,6 @@ pub struct Process {
 
 /// The program.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Program {
     /// `runtime.buildVersion`.
     pub go: String,
@@ -100,7 +86,6 @@ pub struct Program {
 
 /// One hook.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hook {
     /// Its number in span lines: its index in the list.
     pub id: u32,
@@ -122,7 +107,6 @@ pub struct Hook {
 
 /// Memory that hooks take of the program, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Memory {
     /// The mapping of records and counters: at most so much, whatever the number of threads and calls.
     pub records: u64,
@@ -142,7 +126,6 @@ pub struct Memory {
 
 /// A function that was asked for and is not hooked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Refused {
     /// The function.
     pub name: String,
@@ -154,7 +137,6 @@ pub struct Refused {
 
 /// A pattern that matches no function.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Unmatched {
     /// The pattern.
     pub pattern: String,
@@ -164,7 +146,6 @@ pub struct Unmatched {
 
 /// One moment: counter and time of day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Anchor {
     /// Time stamp counter.
     pub tsc: u64,
@@ -172,12 +153,47 @@ pub struct Anchor {
     pub unix_ns: u64,
 }
 
+/// What is told after the header.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// The process that it is about; `None`: that of the header.
+    pub pid: Option<i32>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// The kinds of events.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Kind {
+    /// A call that has returned.
+    Span(Call),
+    /// A call has begun. For strategies that see beginnings and ends apart.
+    Enter(Moment),
+    /// A call has returned, likewise.
+    Exit(Moment),
+    /// A call was left by a panic or by `runtime.Goexit`, likewise.
+    Unwound(Moment),
+    /// A time of which nothing is known.
+    Gap(Gap),
+    /// Counts so far.
+    Totals(Totals),
+    /// This file ends, the stream goes on in another one.
+    Part(Part),
+    /// The stream's end.
+    End(End),
+}
+
+impl From<Kind> for Event {
+    fn from(kind: Kind) -> Self {
+        Self { pid: None, kind }
+    }
+}
+
 /// One finished call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpanLine {
+pub struct Call {
     /// Id of the hook.
-    pub span: u32,
+    pub hook: u32,
     /// Nanoseconds since 1970 at entry.
     pub start: u64,
     /// Nanoseconds from entry to exit.
@@ -198,14 +214,14 @@ pub struct SpanLine {
     pub results: Option<Vec<u64>>,
 }
 
-impl SpanLine {
-    /// The line of a record.
+impl Call {
+    /// What a record says.
     #[must_use]
     pub fn new(span: &Span, clock: &Clock) -> Self {
         let start = clock.unix_ns(span.entry_tsc);
         let raw = span.raw.as_deref();
         Self {
-            span: span.hook,
+            hook: span.hook,
             start,
             // Counters of two CPUs may differ by some ticks.
             dur: clock.unix_ns(span.exit_tsc).saturating_sub(start),
@@ -219,9 +235,102 @@ impl SpanLine {
     }
 }
 
-/// The last line's contents.
+/// One end of a call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// Id of the hook.
+    pub hook: u32,
+    /// Nanoseconds since 1970.
+    pub time: u64,
+    /// Goroutine id.
+    pub g: u64,
+    /// Linux thread id.
+    pub tid: u64,
+    /// Id of the runtime's M.
+    pub m: u64,
+    /// Bytes of stack in use: both ends of a call of one goroutine have the same.
+    pub depth: u64,
+}
+
+/// A time of which nothing is known.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it began, in nanoseconds since 1970.
+    pub from: u64,
+    /// When it ended.
+    pub to: u64,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// What has been counted since the stream began.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// When, in nanoseconds since 1970.
+    pub time: u64,
+    /// Calls that got a frame, of hooks for which that or `spans` is another number than in the `Totals` before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub entered: BTreeMap<u32, u64>,
+    /// Spans, likewise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spans: BTreeMap<u32, u64>,
+    /// Calls whose span found its ring full.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
+    /// Calls that ran without their hook.
+    #[serde(default, skip_serializing_if = "Skipped::is_none")]
+    pub skipped: Skipped,
+    /// Records that are published and not read yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread: u64,
+    /// Records that could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub malformed: u64,
+}
+
+/// Serde hands out references.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Totals {
+    /// What rings and reader have counted at `time`, as far as it is not what they had counted `before`; `None` if it is.
+    #[must_use]
+    pub fn since(before: &ring::Totals, now: &ring::Totals, time: u64) -> Option<Self> {
+        if before == now {
+            return None;
+        }
+        let changed = |counts: fn(&ring::Totals) -> &Vec<u64>| {
+            let (old, new) = (counts(before), counts(now));
+            let old = old.iter().copied().chain(std::iter::repeat(0));
+            let pairs = (0..).zip(new.iter().copied().zip(old));
+            let others = pairs.filter(|(_, (new, old))| new != old);
+            others.map(|(hook, (new, _))| (hook, new)).collect()
+        };
+        Some(Self {
+            time,
+            entered: changed(|totals| &totals.entered),
+            spans: changed(|totals| &totals.spans),
+            lost: now.lost,
+            skipped: Skipped::of(now),
+            unread: now.unread,
+            malformed: now.malformed,
+        })
+    }
+}
+
+/// The stream goes on elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// Number of the part that ends, from 1.
+    pub number: u32,
+    /// Name of the next one's file, in the same directory.
+    pub next: String,
+}
+
+/// The stream's end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct End {
     /// Calls that got a frame, by hook. Those without a span did not return: they panicked, or the program ended.
     pub entered: Vec<u64>,
@@ -244,7 +353,6 @@ pub struct End {
 
 /// Calls that ran without their hook, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Skipped {
     /// Too little stack.
     pub no_room: u64,
@@ -257,6 +365,23 @@ pub struct Skipped {
 }
 
 impl Skipped {
+    /// As rings count them.
+    #[must_use]
+    pub const fn of(totals: &ring::Totals) -> Self {
+        Self {
+            no_room: totals.skipped_no_room,
+            no_g: totals.skipped_no_g,
+            gsignal: totals.skipped_gsignal,
+            deep: totals.skipped_deep,
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.total() == 0
+    }
+
     /// All of them.
     #[must_use]
     pub const fn total(self) -> u64 {
@@ -280,28 +405,16 @@ pub enum ExitStatus {
 impl End {
     /// From what rings and reader have counted.
     #[must_use]
-    pub fn new(totals: Totals, exit: Option<ExitStatus>, anchor: Option<Anchor>) -> Self {
+    pub fn new(totals: ring::Totals, exit: Option<ExitStatus>, anchor: Option<Anchor>) -> Self {
         Self {
+            skipped: Skipped::of(&totals),
             entered: totals.entered,
             spans: totals.spans,
             lost: totals.lost,
             published: totals.published,
-            skipped: Skipped {
-                no_room: totals.skipped_no_room,
-                no_g: totals.skipped_no_g,
-                gsignal: totals.skipped_gsignal,
-                deep: totals.skipped_deep,
-            },
             malformed: totals.malformed,
             exit,
             anchor,
         }
     }
-}
-
-/// The last line.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EndLine {
-    pub(super) end: End,
 }

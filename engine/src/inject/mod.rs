@@ -11,22 +11,20 @@
 //! | [`ground`] | all of these in order, and back |
 //! | [`budget`] | what was asked for, and limits -> the memory that hooks may take |
 //! | [`prepare`] | the executed file -> a verified plan |
-//! | [`agent`] | hook, let go, write the stream |
-//! | [`mod@launch`] | become the program, with the agent beside |
+//! | [`hook`] | a program under trace -> hooked and let go, or as it was |
 //! | [`fail_at`], [`change`] | failures, and broken plans, that tests ask for |
 //!
 //! Never changes the file on disk; never writes what the verifier has not accepted. Wherever the agent is killed, the
 //! program goes on as if nothing had happened, or hooked.
 
-pub mod agent;
 pub mod budget;
 pub mod change;
 pub mod fail_at;
 pub mod failure;
 pub mod gadget;
 pub mod ground;
+pub mod hook;
 pub mod install;
-pub mod launch;
 pub mod marker;
 pub mod place;
 pub mod prepare;
@@ -34,7 +32,4 @@ pub mod remote;
 pub mod session;
 
 pub use failure::{Failure, FailureCode};
-#[cfg(feature = "test-support")]
-pub use launch::launch_changed;
-pub use launch::{Destination, Launch, launch};
 pub use session::Session;

@@ -9,7 +9,7 @@ use super::failure::{Failure, FailureCode, Result};
 use super::install::Patched;
 use super::place::Surroundings;
 use crate::addr::{RunAddr, Slide};
-use crate::event::{self, Hook, Process, Program, Refused, Unmatched};
+use crate::event::{self, Header, Hook, Host, Process, Program, Refused, Unmatched};
 use crate::golang::Deviations;
 use crate::image::{Image, ImageErrorCode, Line, Parts};
 use crate::input::{self, Symbols};
@@ -68,6 +68,26 @@ pub struct Description {
     pub refusals: Vec<Refused>,
     /// Patterns that match no function.
     pub unmatched: Vec<Unmatched>,
+}
+
+impl Description {
+    /// The header of the stream of a hooked process on this host; its clock comes later.
+    #[must_use]
+    pub fn header(self, host: Host) -> Header {
+        Header {
+            hooked: true,
+            reason: None,
+            host,
+            process: self.process,
+            program: self.program,
+            hooks: self.hooks,
+            memory: self.memory,
+            deviations: self.deviations.codes(),
+            refusals: self.refusals,
+            unmatched: self.unmatched,
+            clock: None,
+        }
+    }
 }
 
 /// Lengths of the mappings, in bytes; whole pages.

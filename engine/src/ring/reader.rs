@@ -39,6 +39,8 @@ pub struct Totals {
     pub lost: u64,
     /// Records that hooks published (in the shared ring: reserved).
     pub published: u64,
+    /// Records that are published and not handed out yet.
+    pub unread: u64,
     /// Calls that ran unhooked because the stack had no room.
     pub skipped_no_room: u64,
     /// Calls that ran unhooked because there was no g or m.
@@ -299,7 +301,7 @@ impl Reader {
     pub fn totals(&self) -> Totals {
         // Relaxed: counters, which order nothing.
         let load = |offset| self.memory.load(offset, Ordering::Relaxed);
-        let (mut lost, mut published) = (0u64, 0u64);
+        let (mut lost, mut published, mut read) = (0u64, 0u64, 0u64);
         let mut entered = vec![0u64; self.geometry.hooks as usize];
         let mut at = HEADER_SIZE;
         while let Some(written) = self.memory.written(at) {
@@ -311,6 +313,8 @@ impl Reader {
                 }
                 if written.contains(&(base + RING_HEAD)) {
                     published = published.wrapping_add(load(base + RING_HEAD));
+                    let tail = self.tails.get(ring as usize).copied().unwrap_or(0);
+                    read = read.wrapping_add(tail);
                 }
                 let counters = (base + RING_ENTERED..).step_by(8).zip(&mut entered);
                 for (offset, count) in counters.filter(|(offset, _)| written.contains(offset)) {
@@ -323,6 +327,7 @@ impl Reader {
             spans: self.spans.clone(),
             lost,
             published,
+            unread: published.wrapping_sub(read),
             skipped_no_room: load(SKIPPED_NO_ROOM),
             skipped_no_g: load(SKIPPED_NO_G),
             skipped_gsignal: load(SKIPPED_GSIGNAL),

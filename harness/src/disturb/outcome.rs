@@ -1,6 +1,6 @@
 //! What a disturbed program did -> [`Answer`], against what it does undisturbed and unhooked.
 
-use gondwana_engine::event::SpanLine;
+use gondwana_engine::event;
 use gondwana_engine::inject::prepare::Description;
 use gondwana_engine::ring::Totals;
 use serde::{Deserialize, Serialize};
@@ -253,10 +253,10 @@ fn wrong_span(
     }
     let spans = text
         .lines()
-        .filter_map(|line| serde_json::from_str::<SpanLine>(line).ok());
+        .filter_map(|line| serde_json::from_str::<event::Call>(line).ok());
     let [from, to] = [call.time, at_return.time].map(|time| machine.epoch() + time);
     let tid = u64::try_from(at_return.tid.0).unwrap_or(0);
-    let wanted = |span: &SpanLine| {
+    let wanted = |span: &event::Call| {
         (span.g, span.m, span.tid, span.depth) == (g, m, tid, call.depth)
             && from <= span.start
             && span.start.saturating_add(span.dur) <= to

@@ -13,7 +13,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gondwana_engine::event::{End as StreamEnd, ExitStatus, Header, Line, StreamReader};
+use gondwana_engine::event::{End as StreamEnd, ExitStatus, Header, Kind};
+use gondwana_engine::export::ndjson;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -308,13 +309,14 @@ impl Calls {
 
 fn read(first: &[u8], last: &[u8]) -> Result<(Header, StreamEnd)> {
     let text = [first, b"\n", last, b"\n"].concat();
-    let mut stream = StreamReader::new(Cursor::new(text)).context("the stream's first line")?;
+    let mut stream = ndjson::Reader::new(Cursor::new(text)).context("the stream's first line")?;
     match stream
         .next()
         .transpose()
         .context("the stream's last line")?
+        .map(|event| event.kind)
     {
-        Some(Line::End(end)) => Ok((stream.header, end)),
+        Some(Kind::End(end)) => Ok((stream.header, end)),
         _ => bail!("the stream has no end line: its agent was killed"),
     }
 }
@@ -322,9 +324,9 @@ fn read(first: &[u8], last: &[u8]) -> Result<(Header, StreamEnd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gondwana_engine::event::VERSION;
+    use gondwana_engine::export::ndjson::VERSION;
 
-    const HEADER: &str = r#"{"schema":"gondwana.stream","version":VERSION,"hooked":true,"host":{"name":"h","kernel":"6"},
+    const HEADER: &str = r#"{"kind":"header","schema":"gondwana.stream","version":"VERSION","hooked":true,"host":{"name":"h","kernel":"6"},
         "process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"f","entry":1,"strategy":"frame","abi":"abi0",
         "args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
 
@@ -335,7 +337,7 @@ mod tests {
             &finished,
             HEADER
                 .replace('\n', "")
-                .replace("VERSION", &VERSION.to_string())
+                .replace("VERSION", VERSION)
                 .as_bytes(),
             end.as_bytes(),
         )?;
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_does_not_add_up_is_an_error() {
-        let good = r#"{"end":{"entered":[9],"spans":[6],"lost":1,"published":6,"skipped":{"no_room":1,"no_g":1,"gsignal":1,"deep":1},"malformed":0,"exit":{"code":1}}}"#;
+        let good = r#"{"kind":"end","entered":[9],"spans":[6],"lost":1,"published":6,"skipped":{"no_room":1,"no_g":1,"gsignal":1,"deep":1},"malformed":0,"exit":{"code":1}}"#;
         let calls = added(good, End::Status(1)).unwrap();
         assert_eq!((calls.hooks, calls.entered, calls.spans), (1, 9, 6));
         assert_eq!((calls.lost, calls.skipped), (1, 4));
@@ -353,7 +355,7 @@ mod tests {
             ("\"lost\":1", "\"lost\":4"),
             ("\"malformed\":0", "\"malformed\":1"),
             ("\"code\":1", "\"code\":0"),
-            ("{\"end\"", "{\"ned\""),
+            ("\"end\"", "\"ned\""),
         ] {
             let bad = good.replace(from, to);
             assert_ne!(bad, good);

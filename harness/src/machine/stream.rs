@@ -4,9 +4,9 @@
 
 use std::io::{self, Write};
 
-use gondwana_engine::event::{
-    Anchor, Clock, End, ExitStatus, Header, Host, Process, SCHEMA, SpanLine, StreamWriter, VERSION,
-};
+use gondwana_engine::event::{Anchor, Call, Clock, End, ExitStatus, Header, Host, Kind, Process};
+use gondwana_engine::export::Sink as _;
+use gondwana_engine::export::ndjson::Writer;
 use gondwana_engine::inject::prepare::Description;
 use gondwana_engine::ring::{Span, Totals};
 
@@ -26,7 +26,7 @@ const CLOCK: Clock = Clock {
 
 /// A stream that is being written.
 pub struct Stream<W: Write> {
-    writer: StreamWriter<W>,
+    writer: Writer<W>,
     totals: Totals,
 }
 
@@ -36,30 +36,21 @@ impl<W: Write> Stream<W> {
     /// # Errors
     /// Of the sink.
     pub fn new(out: W, machine: &Machine<'_>, known: Description) -> io::Result<Self> {
+        let host = Host {
+            name: "gondwana-harness".to_owned(),
+            kernel: "emulated".to_owned(),
+        };
         let header = Header {
-            schema: SCHEMA.to_owned(),
-            version: VERSION,
-            hooked: true,
-            reason: None,
-            host: Host {
-                name: "gondwana-harness".to_owned(),
-                kernel: "emulated".to_owned(),
-            },
             process: Process {
                 pid: machine.pid(),
                 start: 0,
                 exe: machine.path_of_program(),
             },
-            program: known.program,
-            hooks: known.hooks,
-            memory: known.memory,
-            deviations: known.deviations.codes(),
-            refusals: known.refusals,
-            unmatched: known.unmatched,
             clock: Some(CLOCK),
+            ..known.header(host)
         };
         Ok(Self {
-            writer: StreamWriter::new(out, &header)?,
+            writer: Writer::new(out, &header)?,
             totals: Totals::default(),
         })
     }
@@ -76,7 +67,8 @@ impl<W: Write> Stream<W> {
 
     fn write(&mut self, spans: &[Span]) -> io::Result<()> {
         for span in spans {
-            self.writer.span(&SpanLine::new(span, &CLOCK))?;
+            let call = Kind::Span(Call::new(span, &CLOCK));
+            self.writer.event(&call.into())?;
         }
         Ok(())
     }
@@ -96,6 +88,7 @@ impl<W: Write> Stream<W> {
             tsc: now,
             unix_ns: EPOCH + now,
         };
-        self.writer.end(End::new(self.totals, exit, Some(anchor)))
+        let end = Kind::End(End::new(self.totals, exit, Some(anchor)));
+        self.writer.event(&end.into())
     }
 }

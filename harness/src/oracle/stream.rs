@@ -9,7 +9,8 @@ mod nesting;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use gondwana_engine::event::{End, ExitStatus, Header, Line, SpanLine, StreamReader};
+use gondwana_engine::event::{Call, End, ExitStatus, Header, Kind, Totals};
+use gondwana_engine::export::ndjson;
 use gondwana_engine::spec::Pattern;
 
 use crate::executor::native::process::{self, Finished};
@@ -70,7 +71,7 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
         fired: Vec::new(),
         unlooked: 0,
     };
-    let reader = match StreamReader::new(input) {
+    let reader = match ndjson::Reader::new(input) {
         Ok(reader) => reader,
         Err(error) => {
             judged.say("stream", Answer::Diverge(format!("not a stream: {error}")));
@@ -87,9 +88,17 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
     }
     let mut lines = Lines::new(header.hooks.len(), context.times);
     for line in reader {
-        match line {
-            Ok(Line::Span(span)) => lines.add(&span),
-            Ok(Line::End(end)) => judged.end = Some(end),
+        match line.map(|event| event.kind) {
+            Ok(Kind::Span(span)) => lines.add(&span),
+            Ok(Kind::End(end)) => {
+                lines.ended(&end);
+                judged.end = Some(end);
+            }
+            Ok(Kind::Totals(totals)) => lines.counted(&totals),
+            Ok(other) => {
+                let why = format!("{other:?}, which no strategy writes");
+                judged.say("stream", Answer::Diverge(why));
+            }
             Err(error) => {
                 judged.say("stream", Answer::Diverge(error.to_string()));
                 break;
@@ -98,6 +107,11 @@ pub fn judge(input: impl BufRead, context: Context<'_>) -> Judged {
     }
     judged.header = Some(header);
     judged.order(lines.order.take(), lines.time.take());
+    let counts = lines.counts.take();
+    judged.say(
+        "counts on the way",
+        counts.map_or(Answer::Agree, Answer::Diverge),
+    );
     let callers = judged.nesting(&mut lines);
     judged.end(&lines, &callers, context);
     judged
@@ -115,6 +129,10 @@ struct Lines {
     dropped: u64,
     order: Option<String>,
     time: Option<String>,
+    /// The counts so far.
+    totals: Totals,
+    /// Counts that are not those of the lines before them.
+    counts: Option<String>,
 }
 
 impl Lines {
@@ -128,11 +146,13 @@ impl Lines {
             dropped: 0,
             order: None,
             time: None,
+            totals: Totals::default(),
+            counts: None,
         }
     }
 
-    fn add(&mut self, span: &SpanLine) {
-        if let Some(count) = self.spans.get_mut(span.span as usize) {
+    fn add(&mut self, span: &Call) {
+        if let Some(count) = self.spans.get_mut(span.hook as usize) {
             *count += 1;
         }
         let end = span.start.saturating_add(span.dur);
@@ -158,6 +178,52 @@ impl Lines {
             self.kept.push(nesting::Call::new(span));
         } else {
             self.dropped += 1;
+        }
+    }
+}
+
+impl Lines {
+    /// Counts while the program runs: spans are those of the lines so far, and none falls.
+    fn counted(&mut self, now: &Totals) {
+        let lines = |hook: u32| self.spans.get(hook as usize).copied().unwrap_or(0);
+        let mut spans = now.spans.iter();
+        let wrong = spans.find(|&(&hook, &count)| count != lines(hook));
+        let wrong = wrong.map(|(&hook, count)| {
+            let lines = lines(hook);
+            format!("totals of {count} spans of hook {hook} after {lines} lines")
+        });
+        let entered = |hook: u32| self.totals.entered.get(&hook).copied().unwrap_or(0);
+        let mut fallen = now.entered.iter();
+        let fallen = fallen.find(|&(&hook, &count)| count < entered(hook));
+        let fallen = fallen.map(|(&hook, count)| {
+            let before = entered(hook);
+            format!("totals of {count} calls of hook {hook} after {before}")
+        });
+        let older = (now.time < self.totals.time || now.lost < self.totals.lost)
+            .then(|| "totals that are less than those before".to_owned());
+        if let Some(why) = wrong.or(fallen).or(older) {
+            self.counts.get_or_insert(why);
+        }
+        let mut entered = std::mem::take(&mut self.totals.entered);
+        entered.extend(&now.entered);
+        self.totals = Totals {
+            entered,
+            ..now.clone()
+        };
+    }
+
+    /// What the end line says, against the counts that stood before it.
+    fn ended(&mut self, end: &End) {
+        let less = self.totals.entered.iter().find(|&(&hook, &count)| {
+            let last = end.entered.get(hook as usize).copied();
+            last.unwrap_or(0) < count
+        });
+        if let Some((hook, count)) = less {
+            let why = format!("an end with fewer calls of hook {hook} than {count}");
+            self.counts.get_or_insert(why);
+        } else if end.lost < self.totals.lost {
+            let why = "an end with fewer lost calls than before".to_owned();
+            self.counts.get_or_insert(why);
         }
     }
 }

@@ -255,7 +255,7 @@ mod tests {
     fn only_reasons_that_lie_in_the_machine_are_failures_of_the_tool() {
         let header = |reason: &str| -> Header {
             let text = format!(
-                r#"{{"schema":"gondwana.stream","version":3,"hooked":false,{reason}
+                r#"{{"kind":"header","schema":"gondwana.stream","version":"2.0","hooked":false,{reason}
                 "host":{{"name":"h","kernel":"6"}},"process":{{"pid":1,"start":1,"exe":"/x"}},"hooks":[],"refusals":[],"unmatched":[]}}"#
             );
             serde_json::from_str(&text).unwrap()

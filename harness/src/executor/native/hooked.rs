@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gondwana_engine::inject::agent;
+use gondwana_engine::agent;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 pub const VARIABLE: &str = "GONDWANA";
 
 /// What the last line of a stream starts with (engine/docs/STREAM.md).
-const END: &[u8] = b"\n{\"end\":";
+const END: &[u8] = b"\n{\"kind\":\"end\",";
 /// The longest last line that is looked for.
 const TAIL: u64 = 8 << 20;
 const POLL: Duration = Duration::from_millis(5);
@@ -180,9 +180,12 @@ mod tests {
         for (text, complete) in [
             ("", false),
             ("{\"schema\":1}\n", false),
-            ("{\"schema\":1}\n{\"end\":{}}", false),
-            ("{\"schema\":1}\n{\"end\":{}}\n", true),
-            ("{\"schema\":1}\n{\"end\":{}}\n{\"span\":1}\n", false),
+            ("{\"schema\":1}\n{\"kind\":\"end\",\"lost\":0}", false),
+            ("{\"schema\":1}\n{\"kind\":\"end\",\"lost\":0}\n", true),
+            (
+                "{\"schema\":1}\n{\"kind\":\"end\",\"lost\":0}\n{\"kind\":\"span\"}\n",
+                false,
+            ),
         ] {
             std::fs::write(&file, text).unwrap();
             assert_eq!(wait_for_end(&file, Duration::ZERO), complete, "{text}");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gondwana_engine::event::SpanLine;
+use gondwana_engine::event;
 
 /// Nanoseconds.
 const SKEW: u64 = 2_000;
@@ -24,9 +24,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(span: &SpanLine) -> Self {
+    pub(super) fn new(span: &event::Call) -> Self {
         Self {
-            hook: span.span,
+            hook: span.hook,
             stack: (span.g, if span.g == 0 { span.m } else { 0 }),
             start: span.start,
             end: span.start.saturating_add(span.dur),

@@ -2,12 +2,12 @@
 
 use super::*;
 
-const HEADER: &str = r#"{"schema":"gondwana.stream","version":3,"hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
+const HEADER: &str = r#"{"kind":"header","schema":"gondwana.stream","version":"2.0","hooked":true,"host":{"name":"h","kernel":"6"},"process":{"pid":1,"start":1,"exe":"/x"},"hooks":[{"id":0,"name":"main.f","entry":4096,"strategy":"frame","abi":"abi0","args":0,"inlined":0,"raw":false}],"refusals":[],"unmatched":[]}"#;
 const SPANS: [&str; 2] = [
-    r#"{"span":0,"start":5000000020,"dur":10,"g":1,"tid":7,"m":0,"depth":128}"#,
-    r#"{"span":0,"start":5000000000,"dur":50,"g":1,"tid":7,"m":0,"depth":64}"#,
+    r#"{"kind":"span","hook":0,"start":5000000020,"dur":10,"g":1,"tid":7,"m":0,"depth":128}"#,
+    r#"{"kind":"span","hook":0,"start":5000000000,"dur":50,"g":1,"tid":7,"m":0,"depth":64}"#,
 ];
-const END: &str = r#"{"end":{"entered":[3],"spans":[2],"lost":0,"published":2,"skipped":{"no_room":0,"no_g":0,"gsignal":0,"deep":0},"malformed":0,"exit":{"code":0}}}"#;
+const END: &str = r#"{"kind":"end","entered":[3],"spans":[2],"lost":0,"published":2,"skipped":{"no_room":0,"no_g":0,"gsignal":0,"deep":0},"malformed":0,"exit":{"code":0}}"#;
 
 fn whole() -> String {
     [HEADER, SPANS[0], SPANS[1], END].join("\n") + "\n"
@@ -51,7 +51,7 @@ fn each_change_is_seen() {
             r#""hooked":false,"reason":{"code":"plan","message":"m"}"#,
             "ran unhooked: plan: m",
         ),
-        (r#""version":3"#, r#""version":4"#, "not a stream"),
+        (r#""version":"2.0""#, r#""version":"3.0""#, "not a stream"),
         (
             r#""start":5000000020,"dur":10"#,
             r#""start":5000000020,"dur":40"#,
@@ -94,6 +94,50 @@ fn each_change_is_seen() {
             "{part}: {found:?}"
         );
     }
+}
+
+/// A totals line; `entered` and `spans` of the only hook.
+fn totals(time: u64, entered: u64, spans: u64) -> String {
+    format!(
+        r#"{{"kind":"totals","time":{time},"entered":{{"0":{entered}}},"spans":{{"0":{spans}}}}}"#
+    )
+}
+
+#[test]
+fn counts_on_the_way_are_those_of_the_lines_and_never_fall() {
+    let judged = |first: &str, second: &str| {
+        let lines = [HEADER, SPANS[0], first, SPANS[1], second, END];
+        let text = lines.join("\n") + "\n";
+        bad(&judge_text(&text, Count::Exactly(2), Count::Exactly(1)))
+    };
+    let (first, second) = (totals(5, 1, 1), totals(6, 3, 2));
+    assert_eq!(judged(&first, &second), Vec::<String>::new());
+    for (first, second, part) in [
+        (
+            totals(5, 1, 2),
+            totals(6, 3, 2),
+            "2 spans of hook 0 after 1 lines",
+        ),
+        (
+            totals(5, 2, 1),
+            totals(6, 1, 2),
+            "1 calls of hook 0 after 2",
+        ),
+        (totals(6, 1, 1), totals(5, 3, 2), "less than those before"),
+        (
+            totals(5, 1, 1),
+            totals(6, 4, 2),
+            "fewer calls of hook 0 than 4",
+        ),
+    ] {
+        let found = judged(&first, &second);
+        assert!(
+            matches!(found.as_slice(), [only] if only.contains(part)),
+            "{part}: {found:?}"
+        );
+    }
+    let enter = r#"{"kind":"enter","hook":0,"time":1,"g":1,"tid":1,"m":0,"depth":8}"#;
+    assert!(judged(&first, enter)[0].contains("which no strategy writes"));
 }
 
 #[test]

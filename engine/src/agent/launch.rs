@@ -10,11 +10,12 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::agent::{self, NOT_HOOKED, Output, Task};
-use super::change::Change;
-use super::fail_at::FailAt;
-use super::failure::Result;
-use super::prepare::Wanted;
+use super::run::{self, NOT_HOOKED, Output, Task};
+use crate::inject::change::Change;
+use crate::inject::fail_at::FailAt;
+use crate::inject::failure::Result;
+use crate::inject::hook::Request;
+use crate::inject::prepare::Wanted;
 use crate::os::spawn::{self, Side};
 use crate::os::{Pid, process, startup};
 
@@ -160,7 +161,7 @@ fn start_agent(launch: &Launch, change: Change) -> std::result::Result<Start, St
 
 /// The agent's life.
 fn agent_side(task: Task, mut to_caller: File, mut from_caller: File) {
-    if agent::settle(&task, &[to_caller.as_fd(), from_caller.as_fd()]).is_err() {
+    if run::settle(&task, &[to_caller.as_fd(), from_caller.as_fd()]).is_err() {
         return;
     }
     let id = Pid::this().0.to_ne_bytes();
@@ -169,7 +170,7 @@ fn agent_side(task: Task, mut to_caller: File, mut from_caller: File) {
         return;
     }
     drop(from_caller);
-    agent::run(task, move |traced: Result<()>| {
+    run::run(task, move |traced: Result<()>| {
         let answer = match traced {
             Ok(()) => READY.to_vec(),
             Err(failure) => failure.to_string().into_bytes(),
@@ -224,12 +225,14 @@ fn task(launch: &Launch, change: Change) -> std::result::Result<Task, String> {
         spawn::duplicate(std::io::stderr().as_raw_fd()).ok()
     };
     Ok(Task {
-        pid: Pid::this(),
-        wanted: launch.wanted.clone(),
+        request: Request {
+            pid: Pid::this(),
+            wanted: launch.wanted.clone(),
+            require: launch.require,
+            fail_at: launch.fail_at,
+            change,
+        },
         output,
-        require: launch.require,
         complaints,
-        fail_at: launch.fail_at,
-        change,
     })
 }

@@ -29,6 +29,7 @@
 
 pub mod addr;
 pub mod agent;
+mod codes;
 pub mod collect;
 pub mod emit;
 pub mod event;

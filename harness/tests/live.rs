@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use gondwana_engine::agent;
+use gondwana_engine::agent::testing::agents;
 use gondwana_engine::event;
 use gondwana_engine::export::ndjson::Stream;
 use gondwana_harness::build::{Builder, Mode};
@@ -67,24 +67,7 @@ impl Scratch {
     }
 
     fn agents(&self, program: u32) -> Vec<u32> {
-        let name = self.0.path().as_os_str().as_encoded_bytes();
-        let is_ours = |pid: u32| {
-            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
-            let mut files = files.into_iter().flatten().flatten();
-            comm.trim_end() == agent::NAME
-                && (environ.windows(name.len()).any(|part| part == name)
-                    || files.any(|file| {
-                        std::fs::read_link(file.path())
-                            .is_ok_and(|path| path.starts_with(self.0.path()))
-                    }))
-        };
-        std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|&pid: &u32| pid != program && is_ours(pid))
-            .collect()
+        agents(self.0.path(), program)
     }
 
     fn no_agent_is_left(&self) {

@@ -16,7 +16,7 @@ use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::executor::native::process::{self, End, Finished, Scenario};
 use gondwana_harness::machine::{
-    Ending, Event, Machine, Pause, Setup, Stream, Traced, Trouble, Until,
+    Ending, Event, MEMORY, Machine, Pause, Setup, Stream, Traced, Trouble, Until,
 };
 use gondwana_harness::oracle::{Answer, output, stream};
 use gondwana_harness::testbins::{self, Case};
@@ -109,15 +109,7 @@ fn emulate(
         run(&mut machine)?
     } else {
         let mut known = Description::default();
-        let wanted = Wanted::new(
-            hooks,
-            HookOptions::default(),
-            Memory::Rings {
-                rings: 256,
-                slots: 1 << 12,
-            },
-        )
-        .unwrap();
+        let wanted = Wanted::new(hooks, HookOptions::default(), MEMORY).unwrap();
         machine.hook(&wanted, &mut known)?;
         let stream = Stream::new(&mut bytes, &machine, known).unwrap();
         let ending = run(&mut machine)?;

@@ -3,11 +3,10 @@
 
 use std::fmt::Write;
 
-use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
-use gondwana_harness::machine::{Machine, Path, Setup};
+use gondwana_harness::machine::{MEMORY, Machine, Path, Setup};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::Toolchains;
 
@@ -26,15 +25,7 @@ fn each_path_through_a_hook_costs_what_it_did() {
         let file = std::fs::read(program).unwrap();
         for path in Path::ALL {
             let mut machine = Machine::start(&file, Setup::new("fib")).unwrap();
-            let wanted = Wanted::new(
-                ["main.fib"],
-                HookOptions::default(),
-                Memory::Rings {
-                    rings: 256,
-                    slots: 1 << 10,
-                },
-            )
-            .unwrap();
+            let wanted = Wanted::new(["main.fib"], HookOptions::default(), MEMORY).unwrap();
             machine.hook(&wanted, &mut Description::default()).unwrap();
             let cost = machine.cost(path).unwrap();
             let name = serde_json::to_value(path).unwrap();

@@ -13,13 +13,12 @@ use std::time::Duration;
 
 use gondwana_engine::event::{End as StreamEnd, Hook, Kind};
 use gondwana_engine::export::ndjson;
-use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::executor::native::hooked::{Agent, wait_for_end};
 use gondwana_harness::executor::native::process::{self, End, Scenario};
-use gondwana_harness::machine::{Ending, Machine, Pause, Setup, Stream, Until};
+use gondwana_harness::machine::{Ending, MEMORY, Machine, Pause, Setup, Stream, Until};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::{Toolchains, chosen};
 use libtest_mimic::{Arguments, Trial};
@@ -42,15 +41,7 @@ fn emulate(file: &Path, setup: Setup, hooks: &[String]) -> (Outcome, Vec<u8>) {
     let mut machine = Machine::start(&data, setup).unwrap();
     let mut known = Description::default();
     if !hooks.is_empty() {
-        let wanted = Wanted::new(
-            hooks,
-            HookOptions::default(),
-            Memory::Rings {
-                rings: 256,
-                slots: 1 << 12,
-            },
-        )
-        .unwrap();
+        let wanted = Wanted::new(hooks, HookOptions::default(), MEMORY).unwrap();
         machine.hook(&wanted, &mut known).unwrap();
     }
     let mut bytes = Vec::new();

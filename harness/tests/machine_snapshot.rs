@@ -2,11 +2,10 @@
 //!
 //! Copies need a process with one thread, so there is no test harness with its threads here.
 
-use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
-use gondwana_harness::machine::{Ending, Machine, Pause, Setup, Until};
+use gondwana_harness::machine::{Ending, MEMORY, Machine, Pause, Setup, Until};
 use gondwana_harness::testbins;
 use gondwana_harness::toolchain::{Toolchains, chosen};
 
@@ -34,15 +33,7 @@ fn main() {
         let program = builder.build(&toolchain, &case.dir, Mode::Static).unwrap();
         let file = std::fs::read(program).unwrap();
         let mut machine = Machine::start(&file, Setup::new("fib")).unwrap();
-        let wanted = Wanted::new(
-            ["main.fib"],
-            HookOptions::default(),
-            Memory::Rings {
-                rings: 256,
-                slots: 1 << 10,
-            },
-        )
-        .unwrap();
+        let wanted = Wanted::new(["main.fib"], HookOptions::default(), MEMORY).unwrap();
         machine.hook(&wanted, &mut Description::default()).unwrap();
         let entry = machine.entry_of("main.fib").unwrap();
         let pause = machine.run_to(entry, Until::END).unwrap();

@@ -9,6 +9,8 @@
 
 pub mod launch;
 pub mod run;
+#[cfg(feature = "test-support")]
+pub mod testing;
 
 #[cfg(feature = "test-support")]
 pub use launch::launch_changed;

@@ -7,64 +7,29 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-macro_rules! codes {
-    ($($name:ident = $text:literal: $explain:literal,)*) => {
-        /// Stable codes; never renamed, only added. `Display` and serde give the same kebab-case form.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        #[non_exhaustive]
-        pub enum Deviation {
-            $(#[doc = $explain] $name,)*
-        }
-
-        impl Deviation {
-            /// All codes.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The stable text.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// One line for people.
-            #[must_use]
-            pub const fn explain(self) -> &'static str {
-                match self { $(Self::$name => $explain,)* }
-            }
-        }
-    };
-}
+use crate::codes::codes;
 
 codes! {
-    CallersPlusOne = "callers+1": "A hooked call is one frame more in runtime.Callers, and so in profiles, execution traces and the lines of logs.",
-    Tracebacks = "tracebacks": "Every printed traceback shows the frames of hooks, those of runtime.Stack too.",
-    SystemTracebacks = "system-tracebacks": "At GOTRACEBACK=system or crash, the tracebacks that end a program show the frames of hooks.",
-    ThrowTraceback = "throw-traceback": "After a throw or a fatal signal, SIGQUIT too, the traceback of the goroutine that it hit shows the frames of hooks.",
-    ThrowTracebacks = "throw-tracebacks": "After a throw or a fatal signal, SIGQUIT too, the tracebacks of all other goroutines show the frames of hooks.",
-    FatalErrorTraceback = "fatal-error-traceback": "After a fatal error of the program's own making, as concurrent map writes, the traceback of its goroutine shows the frames of hooks.",
-    CpuProfileLine = "cpu-profile-line": "A CPU profile's sample that falls into a hook names the line behind the call instead of the line of the call.",
-    TraceDepth = "trace-depth": "Stacks in execution traces reach less deep: the frames of hooks count among those that are kept (128).",
-    BlockProfileFrames = "block-profile-frames": "Block and mutex profiles show the frames of hooks.",
-    BlockProfileDepth = "block-profile-depth": "Stacks in block and mutex profiles reach less deep: the frames of hooks count among those that are kept (32, from 1.23 on 128).",
-    StackUse = "stack-use": "A hooked call takes more stack while it runs, so that stacks grow earlier.",
-    RaceReports = "race-reports": "Reports of the race detector name the hook in place of the line that called the hooked function.",
+    /// Stable codes; never renamed, only added. `Display` and serde give the same kebab-case form.
+    pub enum Deviation {
+        CallersPlusOne = "callers+1": "A hooked call is one frame more in runtime.Callers, and so in profiles, execution traces and the lines of logs.",
+        Tracebacks = "tracebacks": "Every printed traceback shows the frames of hooks, those of runtime.Stack too.",
+        SystemTracebacks = "system-tracebacks": "At GOTRACEBACK=system or crash, the tracebacks that end a program show the frames of hooks.",
+        ThrowTraceback = "throw-traceback": "After a throw or a fatal signal, SIGQUIT too, the traceback of the goroutine that it hit shows the frames of hooks.",
+        ThrowTracebacks = "throw-tracebacks": "After a throw or a fatal signal, SIGQUIT too, the tracebacks of all other goroutines show the frames of hooks.",
+        FatalErrorTraceback = "fatal-error-traceback": "After a fatal error of the program's own making, as concurrent map writes, the traceback of its goroutine shows the frames of hooks.",
+        CpuProfileLine = "cpu-profile-line": "A CPU profile's sample that falls into a hook names the line behind the call instead of the line of the call.",
+        TraceDepth = "trace-depth": "Stacks in execution traces reach less deep: the frames of hooks count among those that are kept (128).",
+        BlockProfileFrames = "block-profile-frames": "Block and mutex profiles show the frames of hooks.",
+        BlockProfileDepth = "block-profile-depth": "Stacks in block and mutex profiles reach less deep: the frames of hooks count among those that are kept (32, from 1.23 on 128).",
+        StackUse = "stack-use": "A hooked call takes more stack while it runs, so that stacks grow earlier.",
+        RaceReports = "race-reports": "Reports of the race detector name the hook in place of the line that called the hooked function.",
+    }
 }
 
 impl Deviation {
     const fn bit(self) -> u16 {
         1 << self as u16
-    }
-}
-
-impl fmt::Display for Deviation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for Deviation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::prepare::{Description, Wanted};
 use gondwana_engine::plan::HookOptions;
 
-use crate::machine::{Ending, Machine, Pause, Setup, Stream, Traced, Trouble, Until};
+use crate::machine::{Ending, MEMORY, Machine, Pause, Setup, Stream, Traced, Trouble, Until};
 
 const HELP: &str = "\
 The whole program, runtime and all, runs in an emulated processor on an emulated Linux process. Everything that could
@@ -32,8 +31,6 @@ Exit status: the program's; 128 + n if it ended by signal n; 2 if the tool faile
 const TURN: u64 = 200_000_000;
 /// A program that runs longer than this shows its progress.
 const QUIET: Duration = Duration::from_secs(2);
-/// Records per ring: what the machine itself empties between slices needs no more.
-const SLOTS: u32 = 1 << 13;
 
 /// Arguments of `emulate`.
 #[derive(clap::Args, Debug)]
@@ -106,14 +103,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut stream = None;
     if !args.hooks.is_empty() {
         let mut known = Description::default();
-        let wanted = Wanted::new(
-            &args.hooks,
-            HookOptions::default(),
-            Memory::Rings {
-                rings: 256,
-                slots: SLOTS,
-            },
-        )?;
+        let wanted = Wanted::new(&args.hooks, HookOptions::default(), MEMORY)?;
         explain(&mut machine, |machine| machine.hook(&wanted, &mut known))?;
         for unmatched in &known.unmatched {
             eprintln!("pattern `{}` matches no function", unmatched.pattern);

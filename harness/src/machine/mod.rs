@@ -35,6 +35,8 @@ mod time;
 mod trace;
 mod tsc;
 
+use gondwana_engine::inject::budget::Memory;
+
 pub use cost::{Cost, Path};
 pub use cpu::{Access, Cpu, CpuError, Fault, Stop};
 pub use process::{Ending, Machine, Setup};
@@ -45,6 +47,12 @@ pub use stream::Stream;
 pub use symbolise::Frame;
 pub use threads::{Call, State, Thread, Tid, Wait};
 pub use trace::{Event, Wanted as Traced, What};
+
+/// Rings of a hooked machine, as many as ever has threads; the reader empties them when they are half full.
+pub const MEMORY: Memory = Memory::Rings {
+    rings: 256,
+    slots: 1 << 13,
+};
 
 /// Why a run could not go on. A program that crashes is no trouble: that is its [`Ending`].
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::event::{Anchor, Call, Clock, End, ExitStatus, Header, Kind, Totals};
 use crate::export::Sink;
 use crate::os::process::{Exit, PidFd};
-use crate::os::{Pid, clock};
+use crate::os::{Pid, clock, memory};
 use crate::ring::{self, Reader, Span};
 
 /// The counter's frequency is measured for so long at least.
@@ -71,7 +71,12 @@ pub fn run<S: Sink + Send>(
             // The frequency takes some time to measure, which the program does not wait for.
             let time = measured(began.as_ref(), handle)?;
             let clock = Some(time);
-            let mut sink = begin(&Header { clock, ..header })?;
+            let mut sink = {
+                let header = Header { clock, ..header };
+                begin(&header)?
+            };
+            // That was as much as all hooks; what comes is little.
+            memory::give_back();
             write(&mut sink, &time, &queue, waiting)?;
             Ok::<_, io::Error>(sink)
         });

@@ -11,6 +11,9 @@ use crate::os::ProcessMemory;
 use crate::plan::{Plan, Write, WriteKind};
 use crate::verify::VerifiedPlan;
 
+/// Bytes that are compared at a time.
+const PIECE: usize = 1 << 16;
+
 /// Why nothing is installed.
 #[derive(Debug)]
 pub struct NotInstalled {
@@ -176,18 +179,23 @@ fn check_threads(session: &Session, plan: &Plan) -> Result<()> {
 }
 
 fn check_old(memory: &ProcessMemory, plan: &Plan, write: &Write) -> Result<()> {
-    let mut found = vec![0; write.old.len()];
-    memory
-        .read(write.at, &mut found)
-        .map_err(Failure::system(format_args!("cannot read at {}", write.at)))?;
-    let mut pairs = found.iter().zip(&write.old).enumerate();
-    match pairs.find(|(_, (found, old))| found != old) {
-        None => Ok(()),
-        Some((offset, (&found, &old))) => Err(Failure::new(
-            FailureCode::MemoryDiffers,
-            difference(plan, write, offset, found, old),
-        )),
+    // The code of all hooks is tens of MiB.
+    for (index, old) in write.old.chunks(PIECE).enumerate() {
+        let from = index * PIECE;
+        let mut found = vec![0; old.len()];
+        let at = RunAddr::new(write.at.get().wrapping_add(from as u64));
+        memory
+            .read(at, &mut found)
+            .map_err(Failure::system(format_args!("cannot read at {at}")))?;
+        let mut pairs = found.iter().zip(old).enumerate();
+        if let Some((offset, (&found, &old))) = pairs.find(|(_, (found, old))| found != old) {
+            return Err(Failure::new(
+                FailureCode::MemoryDiffers,
+                difference(plan, write, from + offset, found, old),
+            ));
+        }
     }
+    Ok(())
 }
 
 /// What differs, for people: whose memory it is, and whom to suspect.

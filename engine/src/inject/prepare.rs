@@ -14,7 +14,7 @@ use crate::golang::Deviations;
 use crate::image::{Image, ImageErrorCode, Line, Parts};
 use crate::input::{self, Symbols};
 use crate::os::{Limit, Mapping, Pid, process};
-use crate::plan::{self, HookOptions, HookRequest, Placement, Plan, PlanError, Selection};
+use crate::plan::{self, HookOptions, HookRequest, Placement, Plan, PlanError, Room, Selection};
 use crate::site::{self, Refusal, RefusalCode};
 use crate::spec::{self, HookSpec, Pattern, SpecError};
 use crate::verify::{VerifiedPlan, verify};
@@ -89,6 +89,8 @@ impl Description {
         }
     }
 }
+
+const PAGE: u64 = 4096;
 
 /// Lengths of the mappings, in bytes; whole pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,16 +210,12 @@ impl<'i, 'd> Chosen<'i, 'd> {
         let hooks = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         let default = budget::default_for(self.image);
         let geometry = budget::geometry(self.wanted.memory, default, hooks, limits)?;
-        let sizes = plan::measure(self.image, &self.requests, geometry).map_err(no_plan)?;
-        let lengths = Lengths {
-            code: sizes.code.next_multiple_of(4096),
-            data: sizes.data.next_multiple_of(4096),
-        };
+        let room = Room::of(&self.requests);
         let (code, data, ring) = around
-            .near(lengths.code + lengths.data)
+            .near(room.code + room.data)
             .and_then(|code| {
-                let data = code.checked_add(lengths.code)?;
-                Some((code, data, around.far(sizes.ring)?))
+                let data = code.checked_add(room.code)?;
+                Some((code, data, around.far(geometry.size())?))
             })
             .ok_or_else(|| {
                 Failure::new(
@@ -237,9 +235,13 @@ impl<'i, 'd> Chosen<'i, 'd> {
             budget::admit(&plan.plan().memory(), limits)?;
         }
         let names: Vec<&str> = known.hooks.iter().map(|hook| hook.name.as_str()).collect();
+        let cost = plan.plan().memory();
         Ok(Prepared {
+            lengths: Lengths {
+                code: cost.code.next_multiple_of(PAGE),
+                data: cost.tables.next_multiple_of(PAGE),
+            },
             plan,
-            lengths,
             main: self.main,
             missing: missing(&self.wanted.spec, known, &names),
         })

@@ -1,18 +1,23 @@
 //! Sites and a placement -> [`Plan`].
 
 use super::{
-    HookOptions, ModuleSpan, Placement, Plan, PlannedHook, TrampolineSpan, Write, WriteKind,
+    HookOptions, ModuleSpan, PAGE, Placement, Plan, PlannedHook, TrampolineSpan, Write, WriteKind,
 };
 use crate::addr::RunAddr;
 use crate::emit::{self, EmitError, Trampoline, stack_delta};
 use crate::image::Image;
 use crate::module::{self, ModuleError, ModuleFunction};
 use crate::relocate::{self, Relocated};
-use crate::ring::RingGeometry;
 use crate::site::{Refusal, RefusalCode, Site};
 
 /// Trampolines start on this boundary (Intel Optimization Reference Manual, 3.4.1.4: align branch targets).
 const TRAMPOLINE_ALIGN: u64 = 16;
+/// No trampoline is longer: those that record raw words of Go 1.5 have some 1,100 bytes.
+const MAX_TRAMPOLINE: u64 = 2048;
+/// No hook has more bytes of tables, without its name: they have some 200.
+const MAX_TABLES: u64 = 1024;
+/// Nor has the module more besides.
+const MAX_FIXED: u64 = 1 << 16;
 /// Fills the gaps: `int3`.
 const PADDING: u8 = 0xcc;
 
@@ -27,15 +32,28 @@ pub struct HookRequest<'d> {
     pub inlined_copies: u32,
 }
 
-/// How large the mappings must be, in bytes; does not depend on where they will lie.
+/// Addresses that mappings may take, in bytes, wherever they lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sizes {
+pub struct Room {
     /// For trampolines.
     pub code: u64,
     /// For the synthetic module.
     pub data: u64,
-    /// For the rings.
-    pub ring: u64,
+}
+
+impl Room {
+    /// Of these hooks: more than enough, so that the plan need not be made to know where it can lie.
+    #[must_use]
+    pub fn of(requests: &[HookRequest]) -> Self {
+        let hooks = requests.len() as u64;
+        let names = requests
+            .iter()
+            .map(|one| one.site.function.name.len() as u64);
+        Self {
+            code: (hooks * MAX_TRAMPOLINE).next_multiple_of(PAGE),
+            data: MAX_FIXED + hooks * MAX_TABLES + names.sum::<u64>(),
+        }
+    }
 }
 
 /// A plan cannot be made as a whole. (A single function that cannot be hooked is in [`Plan::refused`] instead.)
@@ -68,6 +86,16 @@ pub enum PlanError {
         /// Where.
         at: crate::addr::LinkAddr,
     },
+    /// More bytes than there was to be [`Room`] for.
+    #[error("{what} of {bytes} bytes, where there was to be room for {room}")]
+    TooLarge {
+        /// Code or tables.
+        what: &'static str,
+        /// Their size.
+        bytes: u64,
+        /// The room.
+        room: u64,
+    },
     /// The mapping for trampolines is more than 2 GiB away from the text.
     #[error("trampoline at {trampoline} is out of reach of a jump at {entry}")]
     OutOfReach {
@@ -76,31 +104,6 @@ pub enum PlanError {
         /// The trampoline.
         trampoline: RunAddr,
     },
-}
-
-/// How large the mappings for these hooks must be.
-///
-/// # Errors
-/// As [`build`].
-pub fn measure(
-    image: &Image,
-    requests: &[HookRequest],
-    geometry: RingGeometry,
-) -> Result<Sizes, PlanError> {
-    // Lengths do not depend on addresses, so any placement near the text gives them.
-    let placement = Placement::nominal(image, geometry);
-    let plan = build(image, requests, placement)?;
-    let size_of = |kind| {
-        plan.writes
-            .iter()
-            .find(|w| w.kind == kind)
-            .map_or(0, |w| w.new.len() as u64)
-    };
-    Ok(Sizes {
-        code: size_of(WriteKind::Code),
-        data: size_of(WriteKind::Module),
-        ring: geometry.size(),
-    })
 }
 
 /// Makes the plan. Functions that turn out not to be hookable here are refused one by one.
@@ -116,7 +119,17 @@ pub fn build(
     for request in requests {
         builder.add(request)?;
     }
-    builder.finish()
+    let plan = builder.finish()?;
+    let (room, memory) = (Room::of(requests), plan.memory());
+    for (what, bytes, room) in [
+        ("code", memory.code, room.code),
+        ("tables", memory.tables, room.data),
+    ] {
+        if bytes > room {
+            return Err(PlanError::TooLarge { what, bytes, room });
+        }
+    }
+    Ok(plan)
 }
 
 struct Builder<'i, 'd> {

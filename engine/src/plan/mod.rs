@@ -7,7 +7,7 @@ mod render;
 mod render_module;
 mod select;
 
-pub use build::{HookRequest, PlanError, Sizes, build, measure};
+pub use build::{HookRequest, PlanError, Room, build};
 
 pub use render::{Document, SCHEMA, render};
 pub use render_module::render_module;

@@ -23,7 +23,7 @@ pub(super) fn check(
     plan: &Plan,
     hook: &PlannedHook,
     steps: &[(u64, i32)],
-    memory: &Memory,
+    memory: &Memory<'_>,
     findings: &mut Findings,
 ) {
     let span = hook.trampoline;

@@ -24,7 +24,7 @@ pub(super) fn check(
     original: &dyn Original,
     plan: &Plan,
     hook: &PlannedHook,
-    memory: &Memory,
+    memory: &Memory<'_>,
     findings: &mut Findings,
 ) {
     let span = hook.trampoline;

@@ -45,7 +45,7 @@ mod tests;
 
 use crate::addr::RunAddr;
 use crate::image::Image;
-use crate::plan::{Plan, Write};
+use crate::plan::Plan;
 
 pub use original::{Original, OriginalFunction};
 
@@ -67,16 +67,6 @@ impl VerifiedPlan {
     #[must_use]
     pub fn unchecked_for_tests(plan: Plan) -> Self {
         Self { plan }
-    }
-
-    /// What takes the plan back: its writes in reverse order, each with `old` and `new` exchanged.
-    pub fn undo(&self) -> impl Iterator<Item = Write> + '_ {
-        self.plan.writes.iter().rev().map(|write| Write {
-            kind: write.kind,
-            at: write.at,
-            old: write.new.clone(),
-            new: write.old.clone(),
-        })
     }
 }
 

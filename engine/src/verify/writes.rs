@@ -17,21 +17,21 @@ const PAGE: u64 = 4096;
 const MAX_MAPPING: u64 = 1 << 30;
 
 /// The two fresh mappings as the writes leave them.
-pub(super) struct Memory {
-    pub(super) code: Mapping,
-    pub(super) data: Mapping,
+pub(super) struct Memory<'p> {
+    pub(super) code: Mapping<'p>,
+    pub(super) data: Mapping<'p>,
 }
 
 /// Bytes at their address.
 #[derive(Default)]
-pub(super) struct Mapping {
+pub(super) struct Mapping<'p> {
     pub(super) start: RunAddr,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: &'p [u8],
 }
 
-impl Mapping {
+impl<'p> Mapping<'p> {
     /// The bytes of `[from, to)`.
-    pub(super) fn range(&self, from: RunAddr, to: RunAddr) -> Option<&[u8]> {
+    pub(super) fn range(&self, from: RunAddr, to: RunAddr) -> Option<&'p [u8]> {
         let from = usize::try_from(from.offset_from(self.start)?).ok()?;
         let to = usize::try_from(to.offset_from(self.start)?).ok()?;
         self.bytes.get(from..to)
@@ -45,7 +45,11 @@ impl Mapping {
 }
 
 /// Checks the writes; the answer is what they leave in the fresh mappings.
-pub(super) fn check(original: &dyn Original, plan: &Plan, findings: &mut Findings) -> Memory {
+pub(super) fn check<'p>(
+    original: &dyn Original,
+    plan: &'p Plan,
+    findings: &mut Findings,
+) -> Memory<'p> {
     order(plan, findings);
     overlaps(plan, findings);
     let memory = Memory {
@@ -133,8 +137,13 @@ fn overlaps(plan: &Plan, findings: &mut Findings) {
 }
 
 /// The one write into a fresh mapping, which starts where the mapping does.
-fn fresh(plan: &Plan, kind: WriteKind, start: RunAddr, findings: &mut Findings) -> Mapping {
-    let mut bytes = Vec::new();
+fn fresh<'p>(
+    plan: &'p Plan,
+    kind: WriteKind,
+    start: RunAddr,
+    findings: &mut Findings,
+) -> Mapping<'p> {
+    let mut bytes = [].as_slice();
     let mut writes = plan.writes.iter().filter(|write| write.kind == kind);
     if let Some(write) = writes.next() {
         findings.check(write.at == start, Code::Write, write.at, || {
@@ -154,7 +163,7 @@ fn fresh(plan: &Plan, kind: WriteKind, start: RunAddr, findings: &mut Findings) 
                 )
             },
         );
-        bytes = write.new.clone();
+        bytes = write.new.as_slice();
     } else {
         findings.check(plan.hooks.is_empty(), Code::Write, start, || {
             (format!("no write of kind {kind:?}"), "one".to_owned())
@@ -171,7 +180,7 @@ fn fresh(plan: &Plan, kind: WriteKind, start: RunAddr, findings: &mut Findings) 
     Mapping { start, bytes }
 }
 
-fn mappings(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut Findings) {
+fn mappings(original: &dyn Original, plan: &Plan, memory: &Memory<'_>, findings: &mut Findings) {
     let placement = &plan.placement;
     let geometry = placement.geometry;
     let shape = geometry.is_valid() && plan.hooks.len() as u64 <= u64::from(geometry.hooks);
@@ -236,7 +245,7 @@ fn mappings(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mu
     }
 }
 
-fn hooks(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut Findings) {
+fn hooks(original: &dyn Original, plan: &Plan, memory: &Memory<'_>, findings: &mut Findings) {
     let mut free = plan.placement.code;
     for (index, hook) in plan.hooks.iter().enumerate() {
         let at = hook.entry;
@@ -394,7 +403,7 @@ pub(super) fn loaded(original: &dyn Original, plan: &Plan, at: LinkAddr) -> Opti
     })
 }
 
-fn links(original: &dyn Original, plan: &Plan, memory: &Memory, findings: &mut Findings) {
+fn links(original: &dyn Original, plan: &Plan, memory: &Memory<'_>, findings: &mut Findings) {
     let Some(module) = plan.module else {
         return;
     };
@@ -482,7 +491,7 @@ fn max_stack_size(original: &dyn Original, plan: &Plan, findings: &mut Findings)
 }
 
 /// What lies between and after the trampolines.
-fn fillers(plan: &Plan, memory: &Memory, findings: &mut Findings) {
+fn fillers(plan: &Plan, memory: &Memory<'_>, findings: &mut Findings) {
     let mut free = memory.code.start;
     let ends = plan
         .hooks

@@ -47,7 +47,7 @@ struct Tables {
 pub(super) fn check(
     original: &dyn Original,
     plan: &Plan,
-    memory: &Memory,
+    memory: &Memory<'_>,
     findings: &mut Findings,
 ) -> Vec<StackDepth> {
     let Some(module) = plan.module else {

@@ -46,12 +46,12 @@ pub(super) struct Unreadable {
 
 /// The module's bytes.
 pub(super) struct Reader<'a> {
-    mapping: &'a Mapping,
+    mapping: &'a Mapping<'a>,
     classes: Vec<Class>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(mapping: &'a Mapping) -> Self {
+    pub(super) fn new(mapping: &'a Mapping<'a>) -> Self {
         Self {
             mapping,
             classes: vec![Class::Unclaimed; mapping.bytes.len()],

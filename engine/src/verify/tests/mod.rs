@@ -65,29 +65,6 @@ fn every_kind_of_callee_passes() {
     }
 }
 
-#[test]
-fn undo_takes_back_every_write_in_reverse() {
-    let (fake, plan) = fixture::plan(Case::new(26, Abi::AbiInternal));
-    let verified = verify_against(&fake, plan.clone()).unwrap();
-    assert_eq!(verified.plan(), &plan);
-    let mut memory = std::collections::BTreeMap::new();
-    let mut write = |w: crate::plan::Write| {
-        for (i, (old, new)) in w.old.iter().zip(&w.new).enumerate() {
-            let byte = memory.entry(w.at.get() + i as u64).or_insert(*old);
-            assert_eq!(byte, old);
-            *byte = *new;
-        }
-    };
-    plan.writes.iter().cloned().for_each(&mut write);
-    verified.undo().for_each(&mut write);
-    for w in &plan.writes {
-        let now: Vec<u8> = (0..w.old.len() as u64)
-            .map(|i| memory[&(w.at.get() + i)])
-            .collect();
-        assert_eq!(now, w.old);
-    }
-}
-
 /// Each guard of the contract guards: where any of its jumps leads on instead, the plan is rejected, and for that reason.
 #[test]
 fn trampolines_without_one_of_their_guards_are_rejected() {

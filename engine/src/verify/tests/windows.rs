@@ -32,7 +32,7 @@ fn verdict(window: &[u8], code: &[u8], moved: &[(u64, u64)]) -> Vec<Code> {
     let memory = Memory {
         code: Mapping {
             start: RunAddr::new(RELOC),
-            bytes: code.to_vec(),
+            bytes: code,
         },
         data: Mapping::default(),
     };

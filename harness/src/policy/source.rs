@@ -21,6 +21,10 @@ const LOOKS: [&str; 8] = [
     "GetCallerFP(",
 ];
 
+/// Values of `GOEXPERIMENT`, by minor version, with which other functions are compiled that rules forbid: 1.22 has both
+/// execution tracers (`internal/goexperiment/flags.go`).
+const EXPERIMENTS: [(u16, &str); 1] = [(22, "noexectracer2")];
+
 /// How `go list` is asked for the files of a package.
 const LISTING: &str = "{{.ImportPath}}\t{{.Dir}}\t{{range .GoFiles}}{{.}} {{end}}{{range .CgoFiles}}{{.}} {{end}}{{range .SFiles}}{{.}} {{end}}";
 
@@ -36,15 +40,19 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// Those of all packages, as they are compiled for linux/amd64 with each of these build tags.
+    /// Those of all packages, as they are compiled for linux/amd64 with each of these build tags, and with each
+    /// [experiment](EXPERIMENTS) that takes files of its own.
     ///
     /// # Errors
     /// The toolchain cannot be asked; a file cannot be read.
     pub fn of(toolchain: &Toolchain, tags: &[&str]) -> Result<Self> {
         let mut found = Self::default();
         let mut read = BTreeSet::new();
-        for tag in tags {
-            for (package, path) in files(toolchain, tag)? {
+        let minor = toolchain.version().minor;
+        let experiments = EXPERIMENTS.iter().filter(|(of, _)| *of == minor);
+        let builds = tags.iter().map(|tag| (*tag, ""));
+        for (tag, experiment) in builds.chain(experiments.map(|(_, name)| ("", *name))) {
+            for (package, path) in files(toolchain, tag, experiment)? {
                 if !read.insert(path.clone()) {
                     continue;
                 }
@@ -126,8 +134,11 @@ fn linknames(text: &str) -> BTreeMap<&str, &str> {
 }
 
 /// Packages and files of the standard library for linux/amd64.
-fn files(toolchain: &Toolchain, tag: &str) -> Result<Vec<(String, PathBuf)>> {
+fn files(toolchain: &Toolchain, tag: &str, experiment: &str) -> Result<Vec<(String, PathBuf)>> {
     let mut go = toolchain.go_command();
+    if !experiment.is_empty() {
+        go.env("GOEXPERIMENT", experiment);
+    }
     go.args(["list", "-e", "-f", LISTING]);
     if !tag.is_empty() {
         go.args(["-tags", tag]);

@@ -298,9 +298,6 @@ impl Totals {
     /// What rings and reader have counted at `time`, as far as it is not what they had counted `before`; `None` if it is.
     #[must_use]
     pub fn since(before: &ring::Totals, now: &ring::Totals, time: u64) -> Option<Self> {
-        if before == now {
-            return None;
-        }
         let changed = |counts: fn(&ring::Totals) -> &Vec<u64>| {
             let (old, new) = (counts(before), counts(now));
             let old = old.iter().copied().chain(std::iter::repeat(0));
@@ -308,15 +305,20 @@ impl Totals {
             let others = pairs.filter(|(_, (new, old))| new != old);
             others.map(|(hook, (new, _))| (hook, new)).collect()
         };
-        Some(Self {
+        let whole = |totals: &ring::Totals| Self {
             time,
+            lost: totals.lost,
+            skipped: Skipped::of(totals),
+            unread: totals.unread,
+            malformed: totals.malformed,
+            ..Self::default()
+        };
+        let found = Self {
             entered: changed(|totals| &totals.entered),
             spans: changed(|totals| &totals.spans),
-            lost: now.lost,
-            skipped: Skipped::of(now),
-            unread: now.unread,
-            malformed: now.malformed,
-        })
+            ..whole(now)
+        };
+        (found != whole(before)).then_some(found)
     }
 }
 
@@ -416,5 +418,42 @@ impl End {
             exit,
             anchor,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_say_what_has_changed_and_nothing_else() {
+        let none = ring::Totals::default();
+        let idle = ring::Totals {
+            entered: vec![0; 3],
+            spans: vec![0; 3],
+            ..none.clone()
+        };
+        assert_eq!(Totals::since(&none, &idle, 1), None);
+        let some = ring::Totals {
+            entered: vec![0, 5, 0],
+            spans: vec![0, 4, 0],
+            lost: 1,
+            ..idle.clone()
+        };
+        let line = Totals::since(&idle, &some, 2).unwrap();
+        assert_eq!((line.time, line.lost), (2, 1));
+        assert_eq!(
+            (line.entered, line.spans),
+            ([(1, 5)].into(), [(1, 4)].into())
+        );
+        assert_eq!(Totals::since(&some, &some, 3), None);
+        // What is not a hook's own is said whole.
+        let more = ring::Totals {
+            unread: 7,
+            ..some.clone()
+        };
+        let line = Totals::since(&some, &more, 4).unwrap();
+        assert_eq!((line.lost, line.unread), (1, 7));
+        assert!(line.entered.is_empty() && line.spans.is_empty());
     }
 }

@@ -15,6 +15,9 @@ use crate::ring::layout::DEFAULT_MEMORY;
 const PART: u64 = 16;
 /// What hooks cost may take this part of it: one in so many.
 const HOOKS_PART: u64 = 2;
+/// Bytes for each hook that the agent takes while it plans, and then the program: at most 2,600 and 1,300 in programs with
+/// 10,000 to 51,000 hooks.
+const PLANNING: u64 = 2600 + 1300;
 /// Records and counters of a program that can lock all its memory.
 const LOCKED: u64 = 8 << 20;
 
@@ -100,6 +103,28 @@ pub fn geometry(
     })
 }
 
+/// Whether there is room to plan so many hooks. The agent lies in the control groups of the program, and is the first to be
+/// ended when one of them is full.
+///
+/// # Errors
+/// [`FailureCode::Memory`]: a control group leaves less.
+pub fn may_plan(hooks: usize, limits: &[Limit]) -> Result<()> {
+    let needed = PLANNING.saturating_mul(hooks as u64);
+    let limits = limits.iter();
+    let groups = limits.filter(|limit| limit.kind == LimitKind::Memory);
+    match groups.min_by_key(|limit| limit.left) {
+        Some(limit) if needed > limit.left => Err(Failure::new(
+            FailureCode::Memory,
+            format!(
+                "{hooks} hooks take some {needed} bytes until they are in place, and {} leaves {}: raise it, or hook fewer \
+                 functions",
+                limit.name, limit.left
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether there is room for what the hooks themselves cost.
 ///
 /// # Errors
@@ -176,6 +201,16 @@ mod tests {
             Err(FailureCode::Memory)
         );
         assert_eq!(admit(LimitKind::FileSize, 1), Ok(()));
+    }
+
+    #[test]
+    fn planning_must_fit_into_control_groups() {
+        let plan = |kind, left| may_plan(100, &[limit(kind, left)]).map_err(|failure| failure.code);
+        assert_eq!(plan(LimitKind::Memory, 390_000), Ok(()));
+        assert_eq!(plan(LimitKind::Memory, 389_999), Err(FailureCode::Memory));
+        // Those are the program's own.
+        assert_eq!(plan(LimitKind::Addresses, 1), Ok(()));
+        assert_eq!(plan(LimitKind::FileSize, 1), Ok(()));
     }
 
     #[test]

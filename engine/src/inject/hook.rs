@@ -6,7 +6,7 @@ use super::failure::{Failure, FailureCode, Result};
 use super::ground::{FRONT, Ground};
 use super::prepare::{self, Chosen, Description, Wanted};
 use super::session::Session;
-use crate::os::{Pid, limits};
+use crate::os::{Limit, Pid, limits};
 use crate::ring::Reader;
 
 /// What is to be done.
@@ -56,6 +56,7 @@ pub fn hook(
         let chosen = Chosen::new(&image, slide, &request.wanted, known)?;
         // Before the program has run anything.
         required(request, chosen.missing(known))?;
+        chosen.may_plan(&limits_of(request.pid)?)?;
         let around = prepare::around(request.pid, &image, slide, ground.maps())?;
         let front = around.near(FRONT).ok_or_else(|| {
             Failure::new(
@@ -66,7 +67,7 @@ pub fn hook(
         ground.run_to_main(chosen.main, front)?;
 
         // The runtime has what it needs: what is left now is left to the program and to us.
-        let limits = limits::of(request.pid).map_err(Failure::system("cannot read its limits"))?;
+        let limits = limits_of(request.pid)?;
         let around = prepare::around(request.pid, &image, slide, ground.maps())?;
         let mut prepared = chosen.plan(around, &limits, known)?;
         let lacks = required(request, prepared.missing.take())?;
@@ -111,6 +112,10 @@ pub fn hook(
             }
         }
     }
+}
+
+fn limits_of(pid: Pid) -> Result<Vec<Limit>> {
+    limits::of(pid).map_err(Failure::system("cannot read its limits"))
 }
 
 /// What is to be said of a pattern that has no hook.

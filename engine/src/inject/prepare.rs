@@ -200,6 +200,14 @@ impl<'i, 'd> Chosen<'i, 'd> {
         missing(&self.wanted.spec, known, &names.collect::<Vec<_>>())
     }
 
+    /// Whether there is memory to make the plan, and room for what comes of it.
+    ///
+    /// # Errors
+    /// [`FailureCode::Memory`], before anything is done.
+    pub fn may_plan(&self, limits: &[Limit]) -> Result<()> {
+        budget::may_plan(self.requests.len(), limits)
+    }
+
     /// The plan, for a process that lies as `around` says and is limited by `limits`.
     pub fn plan(
         &self,

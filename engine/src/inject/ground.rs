@@ -30,7 +30,6 @@ const NAME: &[u8] = b"gondwana-rings\0";
 /// Size of the mapping for the marker's detour.
 pub const FRONT: u64 = 4096;
 
-const PAGE: u64 = 4096;
 /// How trampolines are mapped.
 const CODE: Protection = Protection {
     read: true,
@@ -55,8 +54,6 @@ pub struct Ground {
     mapped: Vec<(RunAddr, u64)>,
     /// What the marker's detour stood in, once it is left.
     front: Option<RunAddr>,
-    /// Parts of the program's own text that are left out of core dumps.
-    undumped: Vec<(RunAddr, u64)>,
     rings: Option<i32>,
     marker: Option<Marker>,
     fail_at: FailAt,
@@ -77,7 +74,6 @@ impl Ground {
             tid,
             mapped: Vec::new(),
             front: None,
-            undumped: Vec::new(),
             rings: None,
             marker: None,
             fail_at,
@@ -172,7 +168,6 @@ impl Ground {
     /// # Errors
     /// Should taking back fail as well, nothing that was mapped is ever unmapped: jumps may lead there.
     pub fn install(&mut self, plan: &VerifiedPlan) -> Result<()> {
-        self.leave_text_out_of_dumps(plan)?;
         install(&self.session, &self.memory, plan, self.fail_at).map_err(
             |NotInstalled { failure, undone }| {
                 if !undone {
@@ -181,26 +176,6 @@ impl Ground {
                 failure
             },
         )
-    }
-
-    /// As before it was changed: the file has it. But for the page of the ELF header, by which a dump names the file.
-    fn leave_text_out_of_dumps(&mut self, plan: &VerifiedPlan) -> Result<()> {
-        let entries = plan.plan().hooks.iter().map(|hook| hook.entry);
-        let holds = |map: &Mapping| {
-            let within = |at: RunAddr| map.start <= at && at < map.end;
-            map.protection.execute && entries.clone().any(within)
-        };
-        let texts = self.maps.iter().filter(|map| holds(map));
-        let texts: Vec<(RunAddr, RunAddr)> = texts.map(|map| (map.start, map.end)).collect();
-        for (start, end) in texts {
-            let from = start.checked_add(PAGE).unwrap_or(start);
-            let length = end.offset_from(from).unwrap_or(0);
-            if length > 0 {
-                self.remote()?.dump(from, length, false)?;
-                self.undumped.push((from, length));
-            }
-        }
-        Ok(())
     }
 
     /// Takes back the marker, so that the thread that came upon it stands at the function's entry again.
@@ -226,9 +201,6 @@ impl Ground {
         self.leave_marker()?;
         if let Some(fd) = self.rings.take() {
             self.remote()?.close(fd)?;
-        }
-        while let Some((at, length)) = self.undumped.pop() {
-            self.remote()?.dump(at, length, true)?;
         }
         while let Some((at, length)) = self.mapped.pop() {
             self.remote()?.unmap(at, length)?;
@@ -260,6 +232,6 @@ impl Ground {
     ) -> Result<()> {
         self.remote()?.map(at, length, protection, shared)?;
         self.mapped.push((at, length));
-        self.remote()?.dump(at, length, false)
+        self.remote()?.leave_out_of_dumps(at, length)
     }
 }

@@ -138,15 +138,10 @@ impl<'s> Remote<'s> {
         }
     }
 
-    /// Has memory left out of core dumps, or no longer so. A shared mapping would be written as a whole, whether it was used
-    /// or not, and the text of a program as soon as any byte of it was changed.
-    pub fn dump(&mut self, at: RunAddr, length: u64, dump: bool) -> Result<()> {
-        let advice = if dump {
-            libc::MADV_DODUMP
-        } else {
-            libc::MADV_DONTDUMP
-        };
-        let advice = u64::try_from(advice).unwrap_or_default();
+    /// Has a mapping of ours left out of core dumps: a shared one would be written as a whole, whether it was used or not. To
+    /// be asked of whole mappings only: a part would become one of its own, and the program can see that.
+    pub fn leave_out_of_dumps(&mut self, at: RunAddr, length: u64) -> Result<()> {
+        let advice = u64::try_from(libc::MADV_DONTDUMP).unwrap_or_default();
         self.call(libc::SYS_madvise, [at.get(), length, advice, 0, 0, 0])?
             .map(drop)
             .map_err(|error| {

@@ -83,6 +83,39 @@ impl Document {
     }
 }
 
+impl From<DocumentRow> for Row {
+    fn from(row: DocumentRow) -> Self {
+        Self {
+            name: row.program,
+            go: row.go,
+            harm: row.harm,
+            agreed: row.agreed,
+            undecided: row.undecided,
+            diverged: row.diverged,
+            failed: row.failed,
+            unhooked: row.unhooked_runs,
+            seconds: row.seconds,
+            wrong: row.wrong,
+        }
+    }
+}
+
+/// The rows of an earlier run, but those of programs that were run again.
+#[must_use]
+pub fn merged(earlier: Document, again: &[Row]) -> Vec<Row> {
+    let is_again = |name: &str| again.iter().any(|row| row.name == name);
+    let mut rows: Vec<Row> = Vec::new();
+    for row in earlier.rows {
+        if !is_again(&row.program) {
+            rows.push(row.into());
+        } else if !rows.iter().any(|known| known.name == row.program) {
+            let new = again.iter().filter(|new| new.name == row.program);
+            rows.extend(new.cloned());
+        }
+    }
+    rows
+}
+
 /// Whether there are rows and all of them are as they must be.
 #[must_use]
 pub fn is_calibrated(rows: &[Row]) -> bool {
@@ -237,6 +270,28 @@ mod tests {
         );
         assert!(!Document::new(&bad).calibrated && Document::new(&rows).calibrated);
         assert!(!is_calibrated(&[]));
+    }
+
+    #[test]
+    fn programs_that_are_run_again_take_the_place_of_their_rows() {
+        let first = rows();
+        let name = first[0].name.clone();
+        let again: Vec<Row> = first
+            .iter()
+            .filter(|row| row.name == name)
+            .cloned()
+            .collect();
+        let again: Vec<Row> = again
+            .into_iter()
+            .map(|row| Row { agreed: 77, ..row })
+            .collect();
+        let merged = merged(Document::new(&first), &again);
+        assert_eq!(merged.len(), first.len());
+        for (new, old) in merged.iter().zip(&first) {
+            assert_eq!((&new.name, &new.harm), (&old.name, &old.harm));
+            let agreed = if old.name == name { 77 } else { old.agreed };
+            assert_eq!(new.agreed, agreed);
+        }
     }
 
     #[test]

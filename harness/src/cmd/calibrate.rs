@@ -1,6 +1,6 @@
 //! `gondwana-harness calibrate`: how often the verdict of `qualify` is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +27,7 @@ Examples:
   gondwana-harness calibrate --trials 10 --program answer --program took
   gondwana-harness calibrate --report /tmp/cal --json        # what wrong trials wrote is kept there
   gondwana-harness calibrate --jobs 4 --update               # write the table into harness/docs/CALIBRATION.md
+  gondwana-harness calibrate --program leak --merge calibrate-report/report.json --update
 
 Exit status: 0 calibrated, 1 not, 2 failed.";
 
@@ -49,8 +50,11 @@ pub struct Args {
     /// Print report.json instead of the table
     #[arg(long)]
     json: bool,
+    /// The rows of all other programs are those of this report.json, of an earlier run
+    #[arg(long, value_name = "FILE", requires = "program")]
+    merge: Option<PathBuf>,
     /// Write the table into harness/docs/CALIBRATION.md; needs the whole list with 100 trials or more
-    #[arg(long, conflicts_with = "program")]
+    #[arg(long)]
     update: bool,
 }
 
@@ -63,6 +67,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.update && args.trials < ENOUGH {
         bail!("--update needs {ENOUGH} trials or more");
     }
+    if args.update && !args.program.is_empty() && args.merge.is_none() {
+        bail!(
+            "--update needs the whole list: leave out --program, or name an earlier report with --merge"
+        );
+    }
+    let earlier = args.merge.as_deref().map(earlier).transpose()?;
     let chosen = Definition::read()?.chosen(&args.program)?;
     let (toolchains, builder) = (Toolchains::open()?, Builder::open()?);
     let mut subjects = Vec::new();
@@ -81,6 +91,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             eprintln!("{} {}: {}", row.name, row.go, render::line(row));
         },
     );
+    let rows = match earlier {
+        Some(earlier) => render::merged(earlier, &rows),
+        None => rows,
+    };
     let document = render::Document::new(&rows);
     let json = serde_json::to_string_pretty(&document).context("write the report")? + "\n";
     let file = args.report.join("report.json");
@@ -99,4 +113,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     // Whoever reads may have seen enough; the exit status still says it.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
     Ok(ExitCode::from(u8::from(!document.calibrated)))
+}
+
+/// The report of an earlier run of the whole list.
+fn earlier(file: &Path) -> Result<render::Document> {
+    let name = || file.display().to_string();
+    let text = std::fs::read(file).with_context(|| format!("read {}", name()))?;
+    let document: render::Document = serde_json::from_slice(&text).with_context(name)?;
+    if document.schema != render::SCHEMA {
+        bail!(
+            "{}: schema {}, expected {}",
+            name(),
+            document.schema,
+            render::SCHEMA
+        );
+    }
+    for entry in Definition::read()?.chosen(&[])? {
+        let mut rows = document
+            .rows
+            .iter()
+            .filter(|row| row.program == entry.name)
+            .peekable();
+        if rows.peek().is_none() || rows.any(|row| row.trials < ENOUGH) {
+            bail!("{}: {} has no {ENOUGH} trials", name(), entry.name);
+        }
+    }
+    Ok(document)
 }

@@ -99,8 +99,8 @@ fn sample(pid: u32, program: &PathBuf) -> Option<(u64, bool)> {
         return None;
     }
     let text = std::fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    // A process that is about to end has no mappings any more.
-    (!text.is_empty()).then(|| bytes(&String::from_utf8_lossy(&text)))
+    // A process that is about to end has no mappings any more, or no pages in them.
+    Some(bytes(&String::from_utf8_lossy(&text))).filter(|(bytes, _)| *bytes > 0)
 }
 
 /// The bytes that count in a text of smaps, and whether there are rings.
@@ -110,8 +110,8 @@ fn bytes(smaps: &str) -> (u64, bool) {
     let mut mapping = Mapping::default();
     for line in smaps.lines() {
         if let Some(next) = Mapping::parse(line) {
-            // The module's data begins where the trampolines end (engine/src/inject/prepare.rs).
-            let behind = mapping.is_trampolines && mapping.end == next.start;
+            // Behind the trampolines comes the module's data (engine/src/inject/prepare.rs).
+            let behind = mapping.is_trampolines && !next.is_code && !next.is_file;
             mapping = Mapping {
                 is_own: is_hooked && behind || next.is_own,
                 is_trampolines: is_hooked && next.is_trampolines,
@@ -142,8 +142,6 @@ fn bytes(smaps: &str) -> (u64, bool) {
 
 #[derive(Default)]
 struct Mapping {
-    start: u64,
-    end: u64,
     is_code: bool,
     is_trampolines: bool,
     is_own: bool,
@@ -155,16 +153,17 @@ impl Mapping {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
-        let start = u64::from_str_radix(start, 16).ok()?;
-        let end = u64::from_str_radix(end, 16).ok()?;
+        // Other lines have a hyphen, too.
+        let is_number = |text| u64::from_str_radix(text, 16).is_ok();
+        if !is_number(start) || !is_number(end) {
+            return None;
+        }
         let rights = words.next()?;
         let inode = words.nth(2)?;
         let path = words.next().unwrap_or_default();
         let is_code = rights.as_bytes().get(2) == Some(&b'x');
         let is_memory = inode == "0" || path.as_bytes().starts_with(b"/memfd:");
         Some(Self {
-            start,
-            end,
             is_code,
             is_trampolines: is_code && inode == "0" && path.is_empty(),
             is_own: path.contains(RINGS),
@@ -187,7 +186,7 @@ Anonymous: 40 kB
 00a00000-00a10000 r-xp 00000000 00:00 0
 Rss: 64 kB
 Anonymous: 64 kB
-00a10000-00a20000 rw-p 00000000 00:00 0
+00a20000-00a30000 rw-p 00000000 00:00 0
 Rss: 60 kB
 Anonymous: 60 kB
 c000000000-c000400000 rw-p 00000000 00:00 0 

@@ -275,23 +275,22 @@ pub struct Totals {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spans: BTreeMap<u32, u64>,
     /// Calls whose span found its ring full.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lost: u64,
     /// Calls that ran without their hook.
-    #[serde(default, skip_serializing_if = "Skipped::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub skipped: Skipped,
     /// Records that are published and not read yet.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unread: u64,
     /// Records that could not be read.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub malformed: u64,
 }
 
-/// Serde hands out references.
-#[expect(clippy::trivially_copy_pass_by_ref)]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// What is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Totals {
@@ -376,12 +375,6 @@ impl Skipped {
             gsignal: totals.skipped_gsignal,
             deep: totals.skipped_deep,
         }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_none(&self) -> bool {
-        self.total() == 0
     }
 
     /// All of them.

@@ -2,7 +2,7 @@
 //!
 //! | file | one job |
 //! |---|---|
-//! | [`pause`] | what came in -> how long to wait for the next look |
+//! | `pause` | what came in -> how long to wait for the next look |
 //!
 //! Only reads: nothing here touches the process, and whether anybody reads changes nothing for it but what is lost. Knows no
 //! written form; what it finds goes to a [`Sink`].

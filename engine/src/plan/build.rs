@@ -75,7 +75,7 @@ pub enum PlanError {
     TooManyHooks {
         /// Asked for.
         hooks: usize,
-        /// [`RingGeometry::hooks`].
+        /// [`crate::ring::RingGeometry::hooks`].
         room: u32,
     },
     /// The file does not hold what the plan must compare or change.

@@ -11,13 +11,15 @@ use regex::Regex;
     clippy::expect_used,
     reason = "the patterns are constants, and a test compiles them"
 )]
-static MASKS: LazyLock<[(Regex, &str); 5]> = LazyLock::new(|| {
+static MASKS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
     let mask = |pattern: &str, instead| (Regex::new(pattern).expect("a pattern"), instead);
     [
         // `0xc000012345`, and the arguments of frames in tracebacks: `0x1?`.
         mask(r"0x[0-9a-fA-F]+\??", "#p"),
         // `1.5ms`, `2m3s`, `1h0m0s`.
         mask(r"\b(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+\b", "#t"),
+        // Before digests, which the digits of a fraction look like, with the `e` of an exponent.
+        mask(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?", "#"),
         // Digests and random names; the same text as for a number, which they may happen to be.
         mask(r"\b[0-9a-f]{8,}\b", "#"),
         mask(r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?", "#"),
@@ -78,6 +80,8 @@ mod tests {
             ),
             ("id 1f00ba2e of face", "id # of face"),
             ("got -3, want 1e+10", "got #, want #"),
+            ("r 0.5001 e 9.999999999998899e-05", "r # e #"),
+            ("r 0.5003 e 0.00029999999999996696", "r # e #"),
             ("\t 7  of\t12", "# of #"),
             ("added decade", "added decade"),
         ] {

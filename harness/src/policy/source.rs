@@ -41,7 +41,7 @@ pub struct Functions {
 
 impl Functions {
     /// Those of all packages, as they are compiled for linux/amd64 with each of these build tags, and with each
-    /// [experiment](EXPERIMENTS) that takes files of its own.
+    /// experiment that takes files of its own.
     ///
     /// # Errors
     /// The toolchain cannot be asked; a file cannot be read.

@@ -153,6 +153,13 @@ fn a_changed_structure_is_refused() {
 /// The programs of the sweep: as little as possible, and much of the standard library.
 const PROGRAMS: [&str; 2] = ["tiny", "httpserve"];
 
+/// Their `runtime.end` is not behind everything else.
+#[test]
+fn programs_of_the_oldest_linker_that_another_one_finished_are_what_they_say() {
+    let file = build(last_patch(OLDEST).unwrap(), "tiny", Mode::Cgo).unwrap();
+    Image::parse(&file).unwrap();
+}
+
 /// Every cell of the matrix, traps included. `GONDWANA_CELLS=TEXT` chooses those that have it in `VERSION MODE`.
 #[test]
 #[ignore = "builds some 450 programs: an hour, once they are built a minute"]

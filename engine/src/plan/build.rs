@@ -12,12 +12,12 @@ use crate::site::{Refusal, RefusalCode, Site};
 
 /// Trampolines start on this boundary (Intel Optimization Reference Manual, 3.4.1.4: align branch targets).
 const TRAMPOLINE_ALIGN: u64 = 16;
-/// No trampoline is longer: those that record raw words of Go 1.5 have some 1,100 bytes.
-const MAX_TRAMPOLINE: u64 = 2048;
-/// No hook has more bytes of tables, without its name: they have some 200.
-const MAX_TABLES: u64 = 1024;
+/// No trampoline is longer: the longest, which record raw words, have 1,632 bytes without their window.
+pub(crate) const MAX_TRAMPOLINE: u64 = 2048;
+/// No hook has more bytes of tables, without its name: some 200.
+pub(crate) const MAX_TABLES: u64 = 1024;
 /// Nor has the module more besides.
-const MAX_FIXED: u64 = 1 << 16;
+pub(crate) const MAX_FIXED: u64 = 1 << 16;
 /// Fills the gaps: `int3`.
 const PADDING: u8 = 0xcc;
 

@@ -8,6 +8,8 @@ mod render_module;
 mod select;
 
 pub use build::{HookRequest, PlanError, Room, build};
+#[cfg(test)]
+pub(crate) use build::{MAX_FIXED, MAX_TABLES, MAX_TRAMPOLINE};
 
 pub use render::{Document, SCHEMA, render};
 pub use render_module::render_module;
@@ -20,7 +22,7 @@ use crate::golang::Abi;
 use crate::ring::RingGeometry;
 use crate::site::{CalleeStack, Refusal};
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
 /// Where things will lie in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

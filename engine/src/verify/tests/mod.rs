@@ -45,6 +45,24 @@ fn argument_areas_of_all_sizes_pass() {
     }
 }
 
+/// Where a plan lies is chosen before it is made, by these bounds.
+#[test]
+fn no_hook_is_larger_than_there_is_room_for() {
+    use crate::plan::{MAX_FIXED, MAX_TABLES, MAX_TRAMPOLINE};
+    let (mut code, mut tables) = (0, 0);
+    for case in Case::all() {
+        for args in [0, 24, 4096] {
+            for raw in [false, true] {
+                let cost = fixture::plan(Case { args, raw, ..case }).1.memory();
+                code = code.max(cost.code);
+                tables = tables.max(cost.tables);
+            }
+        }
+    }
+    println!("longest trampoline {code}, module of one hook {tables}");
+    assert!(code <= MAX_TRAMPOLINE && tables <= MAX_FIXED + MAX_TABLES);
+}
+
 #[test]
 fn every_kind_of_callee_passes() {
     for callee_stack in [

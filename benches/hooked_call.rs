@@ -19,7 +19,6 @@ use gondwana_engine::agent::{Destination, Launch, launch};
 use gondwana_engine::inject::budget::Memory;
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
-
 use gondwana_engine::plan::HookOptions;
 use gondwana_harness::build::{Builder, Mode};
 use gondwana_harness::testbins;

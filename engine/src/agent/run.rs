@@ -27,6 +27,7 @@ pub const NAME: &str = "gondwana-agent";
 pub const NOT_HOOKED: u8 = 125;
 /// So long a process may take to end whose memory is gone already.
 const ENDING: Duration = Duration::from_secs(1);
+
 /// Where the stream goes.
 #[derive(Debug)]
 pub enum Output {
@@ -88,8 +89,6 @@ pub fn run(mut task: Task, traced: impl FnOnce(Result<()>)) {
     };
     match result {
         Ok(reader) => {
-            // Planning took much more than reading will.
-            memory::give_back();
             // Nothing will go wrong that the program's user must know: release the terminal or pipe.
             task.complaints = None;
             if let Ok(file) = output {
@@ -217,6 +216,8 @@ fn record_unhooked(
     let _ = std::env::set_current_dir("/");
     let hooks = header.hooks.len();
     let mut writer = ndjson::Writer::new(file, &header)?;
+    drop(header);
+    memory::give_back();
     while !handle.wait_end(Duration::from_secs(60))? {}
     let totals = Totals {
         entered: vec![0; hooks],

@@ -75,7 +75,7 @@ pub fn run<S: Sink + Send>(
                 let header = Header { clock, ..header };
                 begin(&header)?
             };
-            // That was as much as all hooks; what comes is little.
+            // Planning, and that, took much more than reading will.
             memory::give_back();
             write(&mut sink, &time, &queue, waiting)?;
             Ok::<_, io::Error>(sink)

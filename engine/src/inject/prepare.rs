@@ -14,7 +14,9 @@ use crate::golang::Deviations;
 use crate::image::{Image, ImageErrorCode, Line, Parts};
 use crate::input::{self, Symbols};
 use crate::os::{Limit, Mapping, Pid, process};
-use crate::plan::{self, HookOptions, HookRequest, Placement, Plan, PlanError, Room, Selection};
+use crate::plan::{
+    self, HookOptions, HookRequest, PAGE, Placement, Plan, PlanError, Room, Selection,
+};
 use crate::site::{self, Refusal, RefusalCode};
 use crate::spec::{self, HookSpec, Pattern, SpecError};
 use crate::verify::{VerifiedPlan, verify};
@@ -89,8 +91,6 @@ impl Description {
         }
     }
 }
-
-const PAGE: u64 = 4096;
 
 /// Lengths of the mappings, in bytes; whole pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

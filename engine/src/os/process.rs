@@ -109,6 +109,24 @@ pub fn start_time(pid: Pid) -> io::Result<u64> {
         .ok_or_else(|| invalid(format!("/proc/{pid}/stat has no start time")))
 }
 
+/// Processes whose name (`comm`, at most 15 bytes) is this one.
+pub fn named(name: &str) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid));
+    pids.filter(|pid| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        comm.is_ok_and(|comm| comm.strip_suffix('\n') == Some(name))
+    })
+    .collect()
+}
+
+/// Whether a process has this file open, or one in this directory; `path` as the kernel tells it, without links.
+pub fn has_open(pid: Pid, path: &Path) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut files = files.into_iter().flatten().flatten();
+    files.any(|file| std::fs::read_link(file.path()).is_ok_and(|open| open.starts_with(path)))
+}
+
 /// First and one past the last byte of the arguments, in the memory of a process of the same user.
 pub fn arguments(pid: Pid) -> io::Result<(RunAddr, RunAddr)> {
     let fields = stat(pid)?;

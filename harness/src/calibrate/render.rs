@@ -30,72 +30,26 @@ pub struct Document {
 /// One row of the document.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DocumentRow {
-    /// The program.
-    pub program: String,
-    /// The version of Go that built it.
-    pub go: String,
-    /// What was done to it; absent if it must agree.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub harm: Option<String>,
-    /// How many trials there were.
+    /// What came of the trials.
+    #[serde(flatten)]
+    pub row: Row,
+    /// How many there were.
     pub trials: u64,
-    /// Trials that agreed.
-    pub agreed: u64,
-    /// Trials that left it open.
-    pub undecided: u64,
-    /// Trials that diverged.
-    pub diverged: u64,
-    /// Trials that could not be made.
-    pub failed: u64,
-    /// Unhooked runs, of all trials.
-    pub unhooked_runs: u64,
-    /// Seconds, of all trials.
-    pub seconds: f64,
-    /// Why the first wrong trials were wrong.
-    pub wrong: Vec<String>,
 }
 
 impl Document {
     /// The document of these rows.
     #[must_use]
     pub fn new(rows: &[Row]) -> Self {
+        let one = |row: &Row| DocumentRow {
+            row: row.clone(),
+            trials: row.trials(),
+        };
         Self {
             schema: SCHEMA.to_owned(),
             calibrated: is_calibrated(rows),
             wanted_percent: WANTED_PERCENT,
-            rows: rows
-                .iter()
-                .map(|row| DocumentRow {
-                    program: row.name.clone(),
-                    go: row.go.clone(),
-                    harm: row.harm.clone(),
-                    trials: row.trials(),
-                    agreed: row.agreed,
-                    undecided: row.undecided,
-                    diverged: row.diverged,
-                    failed: row.failed,
-                    unhooked_runs: row.unhooked,
-                    seconds: row.seconds,
-                    wrong: row.wrong.clone(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl From<DocumentRow> for Row {
-    fn from(row: DocumentRow) -> Self {
-        Self {
-            name: row.program,
-            go: row.go,
-            harm: row.harm,
-            agreed: row.agreed,
-            undecided: row.undecided,
-            diverged: row.diverged,
-            failed: row.failed,
-            unhooked: row.unhooked_runs,
-            seconds: row.seconds,
-            wrong: row.wrong,
+            rows: rows.iter().map(one).collect(),
         }
     }
 }
@@ -105,11 +59,11 @@ impl From<DocumentRow> for Row {
 pub fn merged(earlier: Document, again: &[Row]) -> Vec<Row> {
     let is_again = |name: &str| again.iter().any(|row| row.name == name);
     let mut rows: Vec<Row> = Vec::new();
-    for row in earlier.rows {
-        if !is_again(&row.program) {
-            rows.push(row.into());
-        } else if !rows.iter().any(|known| known.name == row.program) {
-            let new = again.iter().filter(|new| new.name == row.program);
+    for DocumentRow { row, .. } in earlier.rows {
+        if !is_again(&row.name) {
+            rows.push(row);
+        } else if !rows.iter().any(|known| known.name == row.name) {
+            let new = again.iter().filter(|new| new.name == row.name);
             rows.extend(new.cloned());
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::subject::Subject;
 use super::trial::{Trial, trial};
@@ -17,13 +18,15 @@ pub const WANTED_PERCENT: u64 = 99;
 const KEPT: u64 = 5;
 
 /// What came of the trials of one subject.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The program's name.
+    #[serde(rename = "program")]
     pub name: String,
     /// The version of Go that built it.
     pub go: String,
     /// What was done to the run that was judged; nothing, if it must agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<String>,
     /// Trials in which the verdict was `qualified`.
     pub agreed: u64,
@@ -34,6 +37,7 @@ pub struct Row {
     /// Trials that could not be made.
     pub failed: u64,
     /// Unhooked runs of all trials.
+    #[serde(rename = "unhooked_runs")]
     pub unhooked: u64,
     /// Seconds that all trials took together.
     pub seconds: f64,

@@ -132,7 +132,7 @@ fn earlier(file: &Path) -> Result<render::Document> {
         let mut rows = document
             .rows
             .iter()
-            .filter(|row| row.program == entry.name)
+            .filter(|row| row.row.name == entry.name)
             .peekable();
         if rows.peek().is_none() || rows.any(|row| row.trials < ENOUGH) {
             bail!("{}: {} has no {ENOUGH} trials", name(), entry.name);

@@ -1,6 +1,7 @@
 //! What a disturbed program did -> [`Answer`], against what it does undisturbed and unhooked.
 
 use gondwana_engine::event;
+use gondwana_engine::export::ndjson;
 use gondwana_engine::inject::prepare::Description;
 use gondwana_engine::ring::Totals;
 use serde::{Deserialize, Serialize};
@@ -251,9 +252,8 @@ fn wrong_span(
     if no_room != 0 || done.kind == Some(Kind::Detach) {
         return None;
     }
-    let spans = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<event::Call>(line).ok());
+    // What is no stream has been told.
+    let spans = ndjson::Stream::read(text.as_bytes()).map_or(Vec::new(), |stream| stream.spans);
     let [from, to] = [call.time, at_return.time].map(|time| machine.epoch() + time);
     let tid = u64::try_from(at_return.tid.0).unwrap_or(0);
     let wanted = |span: &event::Call| {

@@ -180,9 +180,7 @@ impl Lines {
             self.dropped += 1;
         }
     }
-}
 
-impl Lines {
     /// Counts while the program runs: spans are those of the lines so far, and none falls.
     fn counted(&mut self, now: &Totals) {
         let lines = |hook: u32| self.spans.get(hook as usize).copied().unwrap_or(0);

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use gondwana_engine::agent::{Destination, Launch, launch};
 use gondwana_engine::inject::fail_at::FailAt;
 use gondwana_engine::inject::prepare::Wanted;
-
 use gondwana_engine::plan::HookOptions;
 
 use super::size;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{HEADER, MAJOR, SCHEMA};
-use crate::event::{Call, End, Event, Header, Kind};
+use crate::event::{Call, End, Event, Header, Kind, Moment, Totals};
 
 /// Longest line that is read: a header with a hook and a refusal for every function of a large program.
 const MAX_LINE: u64 = 256 << 20;
@@ -149,7 +149,7 @@ impl<R: BufRead> Reader<R> {
     /// The line as one of this kind; `None` if the kind is not known.
     fn kind(&self, name: &str) -> Result<Option<Kind>, ReadError> {
         let moment = |of: fn(_) -> Kind| {
-            let moment: crate::event::Moment = self.fields("a moment of a call")?;
+            let moment: Moment = self.fields("a moment of a call")?;
             self.has(moment.hook)?;
             Ok(of(moment))
         };
@@ -164,7 +164,7 @@ impl<R: BufRead> Reader<R> {
             "unwound" => moment(Kind::Unwound)?,
             "gap" => Kind::Gap(self.fields("a gap")?),
             "totals" => {
-                let totals: crate::event::Totals = self.fields("totals")?;
+                let totals: Totals = self.fields("totals")?;
                 let hooks = totals.entered.keys().chain(totals.spans.keys());
                 hooks.copied().try_for_each(|hook| self.has(hook))?;
                 Kind::Totals(totals)

@@ -74,14 +74,12 @@ impl<W: Write> Sink for Writer<W> {
             }
             Kind::Gap(gap) => self.fields(event, gap),
             Kind::Totals(totals) => self.fields(event, totals),
-            Kind::Part(part) => {
-                self.fields(event, part)?;
-                self.flush()
-            }
-            Kind::End(end) => {
-                self.fields(event, end)?;
-                self.flush()
-            }
+            Kind::Part(part) => self.fields(event, part),
+            Kind::End(end) => self.fields(event, end),
+        }?;
+        match event.kind {
+            Kind::Part(_) | Kind::End(_) => self.flush(),
+            _ => Ok(()),
         }
     }
 

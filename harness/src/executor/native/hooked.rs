@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gondwana_engine::agent;
+use gondwana_engine::os::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -147,24 +148,13 @@ fn is_complete(stream: &Path) -> io::Result<bool> {
 
 /// Agents that have the stream open.
 fn agents(stream: &Path) -> Vec<Pid> {
-    let (Ok(entries), Ok(wanted)) = (std::fs::read_dir("/proc"), stream.canonicalize()) else {
+    let Ok(stream) = stream.canonicalize() else {
         return Vec::new();
     };
-    let is_agent = |pid: &i32| {
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
-        comm.trim_end() == agent::NAME
-            && files
-                .into_iter()
-                .flatten()
-                .flatten()
-                .any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == wanted))
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(is_agent)
-        .map(Pid::from_raw)
+    let named = process::named(agent::NAME).into_iter();
+    named
+        .filter(|&pid| process::has_open(pid, &stream))
+        .map(|pid| Pid::from_raw(pid.0))
         .collect()
 }
 

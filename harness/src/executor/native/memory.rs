@@ -99,8 +99,12 @@ fn sample(pid: u32, program: &PathBuf) -> Option<(u64, bool)> {
         return None;
     }
     let text = std::fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    // A process that is about to end has no mappings any more, or no pages in them.
-    Some(bytes(&String::from_utf8_lossy(&text))).filter(|(bytes, _)| *bytes > 0)
+    seen(&String::from_utf8_lossy(&text))
+}
+
+/// As [`bytes`]; nothing of a process that is about to end, which has no mappings any more, or no pages in them.
+fn seen(smaps: &str) -> Option<(u64, bool)> {
+    Some(bytes(smaps)).filter(|(bytes, _)| *bytes > 0)
 }
 
 /// The bytes that count in a text of smaps, and whether there are rings.
@@ -174,6 +178,8 @@ impl Mapping {
 
 #[cfg(test)]
 mod tests {
+    use regex::Regex;
+
     use super::*;
 
     const SMAPS: &str = "\
@@ -212,6 +218,16 @@ Anonymous: 12 kB
             bytes(&unhooked),
             ((40 + 60 + 2000 + 8 + 5000 + 4 + 12) * 1024, false)
         );
+    }
+
+    #[test]
+    fn a_process_that_is_about_to_end_has_no_memory_and_no_sample() {
+        assert!(seen(SMAPS).is_some());
+        let no_pages = Regex::new(": [0-9]+ kB")
+            .unwrap()
+            .replace_all(SMAPS, ": 0 kB");
+        assert_eq!(seen(&no_pages), None);
+        assert_eq!(seen(""), None);
     }
 
     #[test]

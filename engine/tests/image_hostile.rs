@@ -83,7 +83,8 @@ fn programs() -> Vec<Vec<u8>> {
 #[test]
 fn the_bound_is_measured() {
     let _alone = alone();
-    assert!(peak(|| vec![0u8; 1 << 20]).1 >= 1 << 20);
+    // As in `bounded`: what another thread frees meanwhile is missing from what this one takes.
+    assert!((0..4).any(|_| peak(|| vec![0u8; 1 << 20]).1 >= 1 << 20));
 }
 
 #[test]
